@@ -1,0 +1,1 @@
+"""Data of the project: the arm's MJCF, textures, reference policies. Read it through `importlib.resources`."""

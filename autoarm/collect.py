@@ -1,0 +1,274 @@
+"""Record demonstrations of the scripted expert as a LeRobotDataset.
+
+LeRobot's writer keeps a Parquet file open and its episode table in memory until it is finalized, so a recording that is
+killed loses them. Here every episode is therefore recorded as a finished dataset of its own, in a folder beside the
+target that gets its name only when it is whole; at the end LeRobot joins them, and the result takes the target's name.
+Whatever happens, finished episodes stay and the target is either complete or not there. It also lets several processes
+record at once: each episode is a function of its own seed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from autoarm.collection import SIDECAR, Collection, CollectionSettings, EpisodeRecord, load_model
+from autoarm.dataset import check_dataset, read_collection
+from autoarm.recording import ENCODERS, RECORD, UNFINISHED, episode_folder, quiet, record_episodes, repo_id
+from gym_autoarm import ENV_ID, spec
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+from gym_autoarm.rendering import check_image_size
+from gym_autoarm.sampling import spot_position
+
+_BYTES_PER_PIXEL: Final = 0.1
+"""Of an encoded frame; twice what was measured with h264, 480x640."""
+_TYPICAL_STEPS: Final = 200
+
+_SETTINGS: Final = "settings.json"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` did: the dataset's folder, what is in it, and how many episodes an earlier run had recorded."""
+
+    folder: Path
+    collection: Collection
+    kept: int
+
+
+def collect(
+    out: str | Path,
+    *,
+    spots: str | Sequence[str] = "five",
+    episodes_per_spot: int = 10,
+    episodes: int | None = None,
+    seed: int = 0,
+    image_size: tuple[int, int] = spec.IMAGE_SIZE,
+    vcodec: str = "h264",
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Collected:
+    """Record demonstrations, or go on with a recording that was interrupted.
+
+    Until it is complete, the recording lies in `<out>.partial`.
+
+    Args:
+        out: Folder of the dataset. It must not exist, be empty, or hold the same recording.
+        spots: `five`, `everywhere`, or names of spots (comma-separated, or a sequence).
+        episodes_per_spot: How many at each spot.
+        episodes: How many in all, for `everywhere`; 50 by default.
+        seed: Equal seeds give equal states and actions, bit for bit, whatever the number of workers.
+        image_size: Height and width of the frames; even numbers.
+        vcodec: `h264` or `libsvtav1`.
+        workers: Processes that record; one for each core, up to four, by default. With more than one, a script needs
+            the usual `if __name__ == "__main__":`.
+        on_progress: Called with the number of episodes recorded and wanted.
+
+    Raises:
+        InvalidInputError: If an option is wrong, differs from the interrupted recording's, or the disk is too full.
+        InvalidFileError: If a folder in the way is not a recording of ours. Nothing in it is touched.
+    """
+    settings = _settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec)
+    if workers is not None and workers < 1:
+        raise InvalidInputError(f"{workers} processes cannot record", field="workers", cure="at least 1")
+    out = Path(out).absolute()
+    partial = out.with_name(f"{out.name}.partial")
+    report = on_progress or (lambda done, wanted: None)
+    done = _finished(out, settings)
+    if done is not None:
+        _discard(partial, settings)
+        report(len(done.episodes), len(done.episodes))
+        return Collected(out, done, len(done.episodes))
+    started = Collection(env_id=ENV_ID, settings=settings, versions=_versions())
+    wanted = settings.episodes * max(1, len(settings.spots))
+    _check_disk(partial, len(_missing(partial, wanted)), wanted, settings)
+    with _claim(partial, started):
+        for leftover in partial.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(leftover)
+        todo = _missing(partial, wanted)
+        kept = wanted - len(todo)
+        report(kept, wanted)
+        for count, _ in enumerate(record_episodes(partial, todo, settings, workers), start=kept + 1):
+            report(count, wanted)
+        records = [load_model(EpisodeRecord, episode_folder(partial, i) / RECORD) for i in range(wanted)]
+        collection = started.model_copy(update={"episodes": tuple(records)})
+        _assemble(partial, out, collection)
+    shutil.rmtree(partial)
+    return Collected(out, collection, kept)
+
+
+# -- What to record --------------------------------------------------------------------------------------------------
+
+
+def parse_spots(spots: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of spots; none stands for the whole work area. Raises `InvalidInputError` for an unknown name."""
+    if spots == "everywhere":
+        return ()
+    if spots == "five":
+        return tuple(spec.SPOTS)
+    names = [name.strip() for name in spots.split(",")] if isinstance(spots, str) else list(spots)
+    for name in names:
+        spot_position(name)
+    if not names or len(set(names)) < len(names):
+        raise InvalidInputError("name each spot once, and at least one", field="spots", cure="or choose 'five'")
+    return tuple(names)
+
+
+def _settings(
+    spots: str | Sequence[str],
+    episodes_per_spot: int,
+    episodes: int | None,
+    seed: int,
+    image_size: tuple[int, int],
+    vcodec: str,
+) -> CollectionSettings:
+    names = parse_spots(spots)
+    if names and episodes is not None:
+        raise InvalidInputError("is for `everywhere`", field="episodes", cure="use episodes_per_spot with spots")
+    count = episodes_per_spot if names else 50 if episodes is None else episodes
+    if count < 1:
+        field = "episodes_per_spot" if names else "episodes"
+        raise InvalidInputError(f"{count} episodes are no dataset", field=field, cure="at least 1")
+    if seed < 0:
+        raise InvalidInputError(f"{seed} is negative", field="seed", cure="0 or more")
+    check_image_size(image_size)
+    if image_size[0] % 2 or image_size[1] % 2:
+        raise InvalidInputError(f"{image_size} has an odd side", field="image_size", cure="videos need even sides")
+    if vcodec not in ENCODERS:
+        raise InvalidInputError(f"{vcodec!r} is not supported", field="vcodec", cure=f"one of {', '.join(ENCODERS)}")
+    height, width = image_size
+    return CollectionSettings(seed=seed, spots=names, episodes=count, image_size=(height, width), vcodec=vcodec)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("autoarm", "mujoco", "numpy", "lerobot")}
+
+
+# -- Folders ---------------------------------------------------------------------------------------------------------
+
+
+def _finished(out: Path, settings: CollectionSettings) -> Collection | None:
+    """The collection in `out` if it is what `settings` ask for; nothing if there is none."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if not (out / SIDECAR).is_file():
+        raise InvalidFileError("there is something else here already", file=out, cure="choose another folder")
+    collection = read_collection(out)
+    _same(collection.settings, settings, out / SIDECAR)
+    return collection
+
+
+def _same(there: CollectionSettings, asked: CollectionSettings, file: Path) -> None:
+    for field, value in there:
+        if value != getattr(asked, field):
+            raise InvalidInputError(
+                f"was recorded with {value!r}, {getattr(asked, field)!r} is asked for",
+                file=file,
+                field=f"settings.{field}",
+                cure="repeat the first command's options, or choose another folder",
+            )
+
+
+@contextlib.contextmanager
+def _claim(partial: Path, started: Collection) -> Iterator[None]:
+    """Hold the folder of an unfinished recording, alone; begin it if there is none."""
+    from filelock import FileLock, Timeout
+
+    path = partial / _SETTINGS
+    if partial.exists() and not path.is_file() and (not partial.is_dir() or any(_others(partial))):
+        raise InvalidFileError("not an unfinished recording of ours", file=partial, cure="move it, or record elsewhere")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        # The operating system frees this lock when the process ends, however it ends.
+        with FileLock(partial / ".lock", timeout=0):
+            if path.is_file():
+                there = Collection.load(path)
+                _same(there.settings, started.settings, path)
+                if there.versions != started.versions:
+                    raise InvalidInputError(
+                        f"was begun with {there.versions}, installed are {started.versions}",
+                        file=path,
+                        field="versions",
+                        cure="finish with those versions, or choose another folder",
+                    )
+            else:
+                started.save(path)
+            yield
+    except Timeout:
+        raise InvalidInputError("another process is recording here", file=partial, cure="wait for it") from None
+    except OSError as error:
+        raise InvalidFileError(f"cannot be written: {error}", file=partial, cure="choose another folder") from error
+
+
+def _others(partial: Path) -> Iterator[Path]:
+    """What lies in the folder besides what we leave there before the settings are written."""
+    return (path for path in partial.iterdir() if not path.name.startswith((".lock", f".{_SETTINGS}.")))
+
+
+def _missing(partial: Path, wanted: int) -> list[int]:
+    """Episodes that are not recorded yet."""
+    return [index for index in range(wanted) if not episode_folder(partial, index).is_dir()]
+
+
+def _discard(partial: Path, settings: CollectionSettings) -> None:
+    """Remove what a process left behind that was killed after it had given the dataset its name."""
+    path = partial / _SETTINGS
+    if path.is_file() and Collection.load(path).settings == settings:
+        shutil.rmtree(partial)
+
+
+def _check_disk(partial: Path, todo: int, wanted: int, settings: CollectionSettings) -> None:
+    height, width = settings.image_size
+    episode = _TYPICAL_STEPS * len(spec.CAMERAS) * height * width * _BYTES_PER_PIXEL
+    # Once while recording, once more when joining, and room for the joined video that is being rewritten.
+    needed = (todo + wanted) * episode + 2**28
+    folder = next(folder for folder in partial.parents if folder.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InvalidInputError(
+            f"{free / 2**30:.1f} GiB are free, about {needed / 2**30:.1f} GiB are needed",
+            file=folder,
+            field="out",
+            cure="free some space, or record fewer episodes",
+        )
+
+
+# -- Joining ---------------------------------------------------------------------------------------------------------
+
+
+def _assemble(partial: Path, out: Path, collection: Collection) -> None:
+    """Join the recorded episodes into one dataset and give it its name."""
+    from lerobot.datasets.aggregate import aggregate_datasets
+
+    parts = [episode_folder(partial, index) for index in range(len(collection.episodes))]
+    joined = partial / f"{UNFINISHED}joined"
+    # LeRobot's progress bars would run through ours.
+    with _cache(partial / f"{UNFINISHED}cache"), quiet(), contextlib.redirect_stderr(io.StringIO()):
+        aggregate_datasets([repo_id(part) for part in parts], repo_id(out), roots=parts, aggr_root=joined)
+    for video in joined.rglob("*.mp4"):
+        # LeRobot joins videos in temporary files, which only their owner may read.
+        shutil.copymode(joined / "meta/info.json", video)
+    collection.save(joined / SIDECAR)
+    check_dataset(joined)
+    if out.exists():
+        out.rmdir()  # empty: see _finished
+    joined.rename(out)
+
+
+@contextlib.contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """Keep copies of the episodes' tables out of the user's cache, where they would stay for ever."""
+    import datasets  # type: ignore[import-untyped]
+
+    usual = datasets.config.HF_DATASETS_CACHE
+    datasets.config.HF_DATASETS_CACHE = folder
+    try:
+        yield
+    finally:
+        datasets.config.HF_DATASETS_CACHE = usual

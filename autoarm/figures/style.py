@@ -1,0 +1,89 @@
+"""How every figure looks, what the parts of a result are called, and how a figure is saved."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from autoarm.results import Result, replacing, write_text
+from gym_autoarm.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# M. Okabe and K. Ito, "Color Universal Design" (2008): told apart with every common kind of colour vision.
+SUCCESS: Final = "#009E73"
+FAILURE: Final = "#D55E00"
+POLICY_COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+POLICY_MARKERS: Final = "osD^vP"
+INK: Final = "#1f2328"
+FAINT: Final = "#8a929c"
+
+PLACES: Final = {"spots": "at the training spots", "everywhere": "anywhere in the work area"}
+"""What the cube's positions are called, by `SceneDistribution.cube`."""
+
+_DPI: Final = 160
+_STYLE: Final[Any] = {  # Matplotlib types it as a dictionary of some 300 literals
+    "font.family": "DejaVu Sans",  # Matplotlib brings it: the same letters on every machine
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e6ea",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.hashsalt": "autoarm",  # equal figures give equal files
+    "svg.fonttype": "none",
+}
+
+
+def place(result: Result) -> str:
+    """Where the cube lay in a result, in words."""
+    cube = str(result.setting.distribution.get("cube"))
+    return PLACES.get(cube, cube)
+
+
+@contextmanager
+def new_figure(width: float, height: float) -> Iterator[Figure]:
+    """An empty figure of a size in inches, in the common style; what is drawn in the block gets it too."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        # Not through pyplot, which keeps every figure alive and asks for a display.
+        yield Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
+
+
+def save_figure(figure: Figure, stem: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write `stem`.png, `stem`.svg and the data shown as `stem`.csv; returns the PNG's path.
+
+    Raises:
+        InvalidInputError: If there are no rows: a figure of nothing.
+        InvalidFileError: If the files cannot be written.
+    """
+    from matplotlib import rc_context
+
+    if not rows:
+        raise InvalidInputError("no data behind the figure", file=stem)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(stem.with_name(f"{stem.name}.csv"), table.getvalue())
+    with rc_context(_STYLE):
+        for kind in ("svg", "png"):
+            path = stem.with_name(f"{stem.name}.{kind}")
+            metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {}
+            with replacing(path) as temporary:
+                figure.savefig(temporary, format=kind, metadata=metadata)
+    return path

@@ -1,0 +1,1 @@
+"""Look inside a policy: each method gives arrays first and pictures second."""

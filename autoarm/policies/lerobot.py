@@ -1,0 +1,277 @@
+"""Any LeRobot policy, from its checkpoint folder, behind the `Policy` protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from lerobot.configs import PreTrainedConfig
+from lerobot.envs.utils import preprocess_observation
+from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+from lerobot.processor import ProcessorStepRegistry
+from numpy.typing import NDArray
+
+from autoarm.dataset import ACTION, IMAGES, STATE
+from autoarm.results import PolicyRecord
+from gym_autoarm import spec
+from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, InvalidInputError
+
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
+PREPROCESSOR: Final = "policy_preprocessor.json"
+POSTPROCESSOR: Final = "policy_postprocessor.json"
+TRAINING: Final = "train_config.json"
+
+_LAYOUTS: Final = ("", "pretrained_model", "checkpoints/last/pretrained_model")
+"""Where the checkpoint lies in a folder that a person may name: itself, our training run, LeRobot's."""
+_CURE: Final = "give a checkpoint folder as LeRobot's `save_pretrained` writes it"
+
+
+class LeRobotPolicy:
+    """A trained policy.
+
+    `act` returns the whole chunk that LeRobot's `select_action` would hand out one action at a time; a policy that
+    ensembles over time, or wants every observation, is asked at every step.
+
+    Attributes:
+        policy: LeRobot's own, in evaluation mode.
+
+    Args:
+        folder: The checkpoint, or a training run that holds one.
+        device: Of torch, such as `cpu` or `cuda`.
+        image_size: Height and width of the frames it will be shown.
+
+    Raises:
+        InvalidFileError: If the folder is no checkpoint, damaged, or would run code.
+        IncompatiblePolicyError: If the policy was made for another robot.
+    """
+
+    needs_images = True
+
+    def __init__(self, folder: Path, device: str = "cpu", image_size: tuple[int, int] = spec.IMAGE_SIZE) -> None:
+        self._given = folder
+        self._folder = checkpoint_folder(folder)
+        self.name = run_name(self._folder)
+        processors = {name: _read_json(self._folder / name) for name in (PREPROCESSOR, POSTPROCESSOR)}
+        for name, processor in processors.items():
+            check_steps(processor, self._folder / name)
+        config = _read_config(self._folder)
+        check_features(config, processors[PREPROCESSOR], image_size, self._folder)
+        config.device = _check_device(device)
+        if hasattr(config, "pretrained_backbone_weights"):
+            # They would be downloaded, and then overwritten by the checkpoint's.
+            config.pretrained_backbone_weights = None
+        overrides = {"device_processor": {"device": device}}
+        declared = {step["registry_name"] for step in processors[PREPROCESSOR]["steps"]}
+        with _reporting(self._folder / WEIGHTS), contextlib.redirect_stdout(io.StringIO()):
+            self.policy = get_policy_class(config.type).from_pretrained(self._folder, config=config, strict=True)
+        with _reporting(self._folder / PREPROCESSOR):
+            self._preprocess, self._postprocess = make_pre_post_processors(
+                config,
+                pretrained_path=str(self._folder),
+                preprocessor_overrides={step: value for step, value in overrides.items() if step in declared},
+            )
+        self._config = config
+        self.policy.reset()
+        self._chunk = chunk_length(self.policy)
+
+    def describe(self) -> PolicyRecord:
+        """The checkpoint: hash of its weights, its configuration, and the dataset it says it was trained on."""
+        config = _read_json(self._folder / CONFIG)
+        config.pop("pretrained_path", None)  # a path of the machine that trained it
+        if (self._folder / TRAINING).is_file():
+            training = _read_json(self._folder / TRAINING)
+            config["training_dataset"] = (training.get("dataset") or {}).get("repo_id")
+        digest = hashlib.sha256((self._folder / WEIGHTS).read_bytes()).hexdigest()
+        return PolicyRecord(name=self.name, kind="lerobot", path=str(self._given), sha256=digest, config=config)
+
+    def reset(self, seed: int, info: Mapping[str, Any]) -> None:
+        torch.manual_seed(seed)  # policies that sample, such as diffusion, draw from torch's own generator
+        self.policy.reset()
+        self._preprocess.reset()
+        self._postprocess.reset()
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> NDArray[np.float32]:
+        precision = torch.autocast(self._config.device) if self._config.use_amp else contextlib.nullcontext()
+        with torch.inference_mode(), precision:
+            batch = self.batch(observation)
+            if self._chunk == 1:
+                actions = self.policy.select_action(batch)  # (1, 6)
+            else:
+                actions = self.policy.predict_action_chunk(batch)[0, : self._chunk]  # (n, 6)
+            # A chunk goes through as a batch of actions, so that each is un-normalised like a single one.
+            actions = self._postprocess(actions)
+        return np.asarray(actions.float().cpu().numpy(), np.float32)
+
+    def batch(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+        """What `policy` is given for an observation: a batch of one, normalised, on its device."""
+        # The same steps as LeRobot's rollout: to float CHW in 0..1, the task's words, then the policy's own processor.
+        raw = preprocess_observation({key: observation[key] for key in ("pixels", "agent_pos")})
+        batch: dict[str, Any] = self._preprocess(raw | {"task": [spec.TASK]})
+        return batch
+
+
+def chunk_length(policy: Any) -> int:
+    """How many actions a LeRobot policy decides on at once without looking in between."""
+    config = policy.config
+    steps = int(getattr(config, "n_action_steps", 1))
+    ensembles = getattr(config, "temporal_ensemble_coeff", None) is not None
+    # A policy that queues observations as well as actions must be shown every one of them.
+    remembers = getattr(config, "n_obs_steps", 1) > 1 or bool(set(getattr(policy, "_queues", None) or {}) - {ACTION})
+    return 1 if ensembles or remembers else steps
+
+
+def checkpoint_folder(folder: Path) -> Path:
+    """The folder with `config.json` and `model.safetensors`, in or under `folder`.
+
+    Raises:
+        InvalidFileError: If there is none.
+    """
+    if not folder.is_dir():
+        raise InvalidFileError("not a folder", file=folder, cure=_CURE)
+    for layout in _LAYOUTS:
+        found = folder / layout
+        if (found / CONFIG).is_file():
+            break
+    else:
+        raise InvalidFileError(f"no {CONFIG} in this folder", file=folder, cure=_CURE)
+    for name in (WEIGHTS, PREPROCESSOR, POSTPROCESSOR):
+        if not (found / name).is_file():
+            pickled = sorted(path.name for path in found.iterdir() if path.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+            hint = f"; {', '.join(pickled)} is a pickle, which can run code and is not read" if pickled else ""
+            raise InvalidFileError(f"{name} is missing{hint}", file=found, field=name, cure=_CURE)
+    return found
+
+
+def run_name(folder: Path) -> str:
+    """What to call a checkpoint: the name of its run, rather than `pretrained_model` or a step number."""
+    for part in (folder.resolve(), *folder.resolve().parents):
+        if part.name not in ("pretrained_model", "checkpoints", "last") and not part.name.isdigit():
+            return part.name or "checkpoint"
+    return "checkpoint"
+
+
+def check_steps(processor: dict[str, Any], file: Path) -> None:
+    """Raise `InvalidFileError` unless every step of a processor is one that LeRobot has registered.
+
+    LeRobot would import and call whatever a step without a registered name points at, so a downloaded checkpoint could
+    run any code.
+    """
+    steps = processor.get("steps")
+    if not isinstance(steps, list):
+        raise InvalidFileError("not a list of steps", file=file, field="steps", cure=_CURE)
+    known = ProcessorStepRegistry.list()
+    for number, step in enumerate(steps):
+        name = step.get("registry_name") if isinstance(step, dict) else None
+        if name not in known:
+            raise InvalidFileError(
+                f"{name!r} is not a step that LeRobot has registered",
+                file=file,
+                field=f"steps.{number}.registry_name",
+                cure="register the step with ProcessorStepRegistry and import its module first",
+            )
+
+
+def check_features(
+    config: PreTrainedConfig, preprocessor: dict[str, Any], image_size: tuple[int, int], folder: Path
+) -> None:
+    """Raise `IncompatiblePolicyError` unless a policy takes what this robot gives and gives what it takes."""
+    file = folder / CONFIG
+    joints = (len(spec.JOINTS),)
+    given = renamed_features([STATE, *IMAGES.values()], preprocessor)
+    state, cameras = given[0], set(given[1:])
+    inputs = {key: tuple(feature.shape) for key, feature in (config.input_features or {}).items()}
+    outputs = {key: tuple(feature.shape) for key, feature in (config.output_features or {}).items()}
+
+    for key in inputs.keys() - cameras - {state}:
+        raise IncompatiblePolicyError(
+            "this robot does not give it",
+            file=file,
+            field=f"input_features.{key}",
+            cure=f"it gives {', '.join([STATE, *IMAGES.values()])}; a rename step can map other names to these",
+        )
+    for key in sorted(cameras | {state}):
+        if key not in inputs:
+            raise IncompatiblePolicyError(
+                "the policy was trained without it",
+                file=file,
+                field=f"input_features.{key}",
+                cure="train on both cameras and the state",
+            )
+    for where, key, shape in (
+        ("input_features", state, inputs[state]),
+        ("output_features", ACTION, outputs.get(ACTION)),
+    ):
+        if shape != joints:
+            raise IncompatiblePolicyError(
+                f"shape {shape}, this robot has {joints}",
+                file=file,
+                field=f"{where}.{key}",
+                cure="use a policy for the SO-101",
+            )
+    resizes = any((step.get("config") or {}).get("resize_size") for step in preprocessor["steps"])
+    for key in sorted(cameras):
+        if not resizes and inputs[key] != (3, *image_size):
+            height, width = inputs[key][-2:]
+            raise IncompatiblePolicyError(
+                f"trained on frames of {height}x{width}, shown {image_size[0]}x{image_size[1]}",
+                file=file,
+                field=f"input_features.{key}",
+                cure=f"evaluate with --image-size {height} {width}, or train with a resizing step in the preprocessor",
+            )
+
+
+def renamed_features(names: list[str], preprocessor: dict[str, Any]) -> list[str]:
+    """What the policy calls the features `names`, after the renaming steps of its preprocessor."""
+    for step in preprocessor["steps"]:
+        if step["registry_name"] == "rename_observations_processor":
+            renaming = (step.get("config") or {}).get("rename_map") or {}
+            names = [renaming.get(name, name) for name in names]
+    return names
+
+
+def _read_config(folder: Path) -> PreTrainedConfig:
+    with _reporting(folder / CONFIG):
+        config: PreTrainedConfig = PreTrainedConfig.from_pretrained(folder)
+    if config.use_peft:
+        raise InvalidFileError(
+            "an adapter, not a policy", file=folder / CONFIG, field="use_peft", cure="merge it first"
+        )
+    return config
+
+
+def _check_device(device: str) -> str:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(f"torch cannot use {device!r}", field="device", cure="try cpu") from error
+    return device
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidFileError(f"not JSON: {error}", file=path, cure=_CURE) from error
+    if not isinstance(data, dict):
+        raise InvalidFileError("not a JSON object", file=path, cure=_CURE)
+    return data
+
+
+@contextlib.contextmanager
+def _reporting(path: Path) -> Iterator[None]:
+    """LeRobot, draccus and safetensors raise what they like about a damaged file; say which file it was."""
+    try:
+        yield
+    except InvalidFileError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidFileError(f"LeRobot cannot load it: {reason}", file=path, cure=_CURE) from error

@@ -1,0 +1,135 @@
+"""From a name to a policy: a baseline, a shipped reference policy, a checkpoint folder, or a user's own class."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from autoarm.policies.protocol import Policy
+from autoarm.policies.scripted import ExpertPolicy, NoOpPolicy, RandomPolicy
+from autoarm.results import PolicyRecord
+from gym_autoarm import spec
+from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
+
+_OWN_CLASS: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How to make a baseline, in a line of help and a function of the dataset."""
+
+    summary: str
+    build: Callable[[Path | None], Policy]
+
+
+def _replay(dataset: Path | None) -> Policy:
+    from autoarm.policies.lookup import ReplayPolicy
+
+    return ReplayPolicy(_required(dataset, "replay"))
+
+
+def _nearest(dataset: Path | None) -> Policy:
+    from autoarm.policies.lookup import NearestPolicy
+
+    return NearestPolicy(_required(dataset, "nearest"))
+
+
+def _required(dataset: Path | None, name: str) -> Path:
+    if dataset is None:
+        raise InvalidInputError(
+            f"the baseline {name!r} is made from demonstrations", field="dataset", cure="name a folder with --dataset"
+        )
+    return dataset
+
+
+BASELINES: Final[dict[str, Baseline]] = {
+    "expert": Baseline("plans from the true poses", lambda _: ExpertPolicy()),
+    "random": Baseline("uniformly drawn goals, each held for half a second", lambda _: RandomPolicy()),
+    "no-op": Baseline("holds the start position", lambda _: NoOpPolicy()),
+    "replay": Baseline("the mean demonstration, whatever it sees; needs a dataset", _replay),
+    "nearest": Baseline("the demonstration that began most alike; needs a dataset", _nearest),
+}
+
+
+def load_policy(
+    reference: str, dataset: Path | None = None, device: str = "cpu", image_size: tuple[int, int] = spec.IMAGE_SIZE
+) -> Policy:
+    """The policy that `reference` names.
+
+    Args:
+        reference: One of `BASELINES`, the name of a shipped policy, a LeRobot checkpoint folder, or `module:Class`
+            of a class that takes no arguments and follows the `Policy` protocol.
+        dataset: LeRobotDataset folder, for the baselines that are made from one.
+        device: Of torch, for a checkpoint.
+        image_size: Height and width of the frames that the policy will be shown.
+
+    Raises:
+        InvalidInputError: If there is no such policy.
+        InvalidFileError: If the checkpoint or dataset is damaged.
+        IncompatiblePolicyError: If the policy was made for another robot.
+    """
+    if reference in BASELINES:
+        return BASELINES[reference].build(dataset)
+    shipped = shipped_policies()
+    folder = shipped.get(reference, Path(reference))
+    if folder.exists():
+        from autoarm.policies.lerobot import LeRobotPolicy
+
+        return LeRobotPolicy(folder, device, image_size)
+    if _OWN_CLASS.fullmatch(reference):
+        return _own_policy(reference)
+    names = [*BASELINES, *shipped]
+    close = difflib.get_close_matches(reference, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise InvalidInputError(
+        f"there is no policy {reference!r}",
+        field="policy",
+        cure=f"{hint}choose from {', '.join(names)}, a checkpoint folder, or module:Class",
+    )
+
+
+def shipped_policies() -> dict[str, Path]:
+    """The reference policies that this installation carries: name and checkpoint folder."""
+    folder = Path(str(files("autoarm_assets"))) / "policies"
+    if not folder.is_dir():
+        return {}
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
+
+
+def describe_policy(policy: Policy) -> PolicyRecord:
+    """Who a policy is, for a result: what its own `describe()` says, if it has one, and otherwise its class."""
+    describe = getattr(policy, "describe", None)
+    if callable(describe):
+        record = describe()
+        assert isinstance(record, PolicyRecord)
+        return record
+    kind = "baseline" if type(policy).__module__.startswith("autoarm.policies.") else "custom"
+    return PolicyRecord(
+        name=policy.name, kind=kind, config={"class": f"{type(policy).__module__}:{type(policy).__qualname__}"}
+    )
+
+
+def _own_policy(reference: str) -> Policy:
+    module_name, class_name = reference.split(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # the console script leaves it out, and that is where people keep their own
+    try:
+        made = getattr(importlib.import_module(module_name), class_name)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InvalidInputError(
+            f"cannot make {reference!r}: {error}", field="policy", cure="give module:Class"
+        ) from error
+    if not isinstance(made, Policy):
+        raise IncompatiblePolicyError(
+            f"{reference!r} does not follow the policy protocol",
+            field="policy",
+            cure="it needs name, needs_images, reset(seed, info) and act(observation, info)",
+        )
+    return made

@@ -1,0 +1,138 @@
+"""Baselines that replay demonstrations: what a policy would score that had only memorised its training data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from autoarm.dataset import IMAGES, joint_columns, open_lerobot
+from autoarm.policies.scripted import Actions, TrajectoryPolicy
+from autoarm.results import PolicyRecord
+from gym_autoarm import spec
+
+Frame = NDArray[np.uint8]
+
+_THUMBNAIL: Final = (24, 32)
+"""Rows and columns to which a view is averaged: a cell of the top view is some 2 cm of table, less than the cube."""
+_LEAST_SPREAD: Final = np.float32(4.0)
+"""Grey levels; what varies less between demonstrations is noise of the codec and must not be blown up."""
+_LEAST_STATE_SPREAD: Final = np.float32(0.1)
+"""Degrees, likewise."""
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """What was seen before the first action of a demonstration."""
+
+    state: NDArray[np.float32]
+    pixels: dict[str, Frame]
+
+
+def read_trajectories(folder: Path) -> list[Actions]:
+    """Goal positions `(steps, 6)` of every demonstration in a LeRobotDataset. Raises `InvalidFileError`."""
+    _, actions, episode = joint_columns(folder)
+    return np.split(actions, _starts(episode)[1:])
+
+
+def read_first_looks(folder: Path) -> list[FirstLook]:
+    """The first observation of every demonstration in a LeRobotDataset. Raises `InvalidFileError`."""
+    dataset = open_lerobot(folder, return_uint8=True)
+    states, _, episode = joint_columns(folder)
+    looks = []
+    for start in _starts(episode):
+        frame = dataset[int(start)]
+        pixels = {camera: frame[key].permute(1, 2, 0).numpy() for camera, key in IMAGES.items()}
+        looks.append(FirstLook(states[start], pixels))
+    return looks
+
+
+def _starts(episode: NDArray[np.int64]) -> NDArray[np.intp]:
+    return np.flatnonzero(np.diff(episode, prepend=-1))
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over the numbers of a LeRobotDataset: its Parquet files of states and actions, in order of name."""
+    digest = hashlib.sha256()
+    for path in sorted((folder / "data").rglob("*.parquet")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class DemonstrationPolicy(TrajectoryPolicy):
+    """A baseline that is made from a dataset."""
+
+    def __init__(self, dataset: Path) -> None:
+        self._dataset = dataset
+
+    def describe(self) -> PolicyRecord:
+        """Which demonstrations it is made from."""
+        config = {"dataset": str(self._dataset), "dataset_sha256": fingerprint(self._dataset)}
+        return PolicyRecord(name=self.name, kind="baseline", config=config)
+
+
+class ReplayPolicy(DemonstrationPolicy):
+    """Replays the mean demonstration, whatever it sees."""
+
+    name = "replay"
+
+    def __init__(self, dataset: Path) -> None:
+        super().__init__(dataset)
+        self._mean = mean_trajectory(read_trajectories(dataset))
+
+    def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
+        return self._mean
+
+
+class NearestPolicy(DemonstrationPolicy):
+    """Replays the demonstration whose first observation looks most like this one: the lookup-table hypothesis."""
+
+    name = "nearest"
+    needs_images = True
+
+    def __init__(self, dataset: Path) -> None:
+        super().__init__(dataset)
+        self._actions = read_trajectories(dataset)
+        looks = np.stack([look(first.pixels, first.state) for first in read_first_looks(dataset)])
+        self._mean = looks.mean(axis=0)
+        floor = np.full(looks.shape[1], _LEAST_SPREAD)
+        floor[: len(spec.JOINTS)] = _LEAST_STATE_SPREAD
+        self._spread = np.maximum(looks.std(axis=0), floor)
+        self._looks = (looks - self._mean) / self._spread
+
+    def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
+        return self._actions[self.nearest(observation)]
+
+    def nearest(self, observation: Mapping[str, Any]) -> int:
+        """Number of the demonstration at the least Euclidean distance, each component in standard deviations."""
+        seen = (look(observation["pixels"], observation["agent_pos"]) - self._mean) / self._spread
+        return int(np.argmin(np.square(self._looks - seen).sum(axis=1)))
+
+
+def look(pixels: Mapping[str, Frame], state: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An observation as numbers `(n,)`: joint positions, then a colour thumbnail of each view."""
+    rows, columns = _THUMBNAIL
+    views = [
+        np.asarray(Image.fromarray(pixels[camera]).resize((columns, rows), Image.Resampling.BOX), np.float32).ravel()
+        for camera in spec.CAMERAS
+    ]
+    return np.concatenate([np.asarray(state, np.float32), *views])
+
+
+def mean_trajectory(trajectories: list[Actions]) -> Actions:
+    """The mean of trajectories `(steps, 6)` after stretching each to the median length."""
+    length = round(float(np.median([len(trajectory) for trajectory in trajectories])))
+    mean: Actions = np.stack([stretch(trajectory, length) for trajectory in trajectories]).mean(axis=0)
+    return mean
+
+
+def stretch(trajectory: Actions, length: int) -> Actions:
+    """The trajectory `(steps, d)` resampled linearly in time to `(length, d)`, both ends kept."""
+    old, new = np.linspace(0.0, 1.0, len(trajectory)), np.linspace(0.0, 1.0, length)
+    return np.stack([np.interp(new, old, column) for column in trajectory.T], axis=1).astype(np.float32)

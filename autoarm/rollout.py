@@ -1,0 +1,94 @@
+"""Run a policy through one episode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import to_jsonable_python
+
+from autoarm.policies.protocol import Policy
+from autoarm.results import EpisodeRow
+from gym_autoarm import spec
+from gym_autoarm.env import PickIntoBoxEnv, check_actions
+from gym_autoarm.scene import Scene
+
+_LONGEST_ERROR: Final = 500
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode to run: a member of a group, its seed, and the scene it starts from."""
+
+    group: str
+    index: int
+    seed: int
+    scene: Scene
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What came of an episode: its row, and the actions that were executed, `(steps, 6)`."""
+
+    row: EpisodeRow
+    actions: NDArray[np.float64]
+
+
+def rollout(env: PickIntoBoxEnv, policy: Policy, episode: Episode) -> Rollout:
+    """Run one episode. What the policy raises, and actions that must not reach the motors, end it with an error.
+
+    Args:
+        env: Of any frame size; `cameras=False` will do for a policy that does not look.
+        policy: Asked for a chunk, which is executed whole, again and again.
+        episode: Where to start.
+    """
+    observation, info = env.reset(seed=episode.seed, options={"scene": episode.scene})
+    grasp, cube = [info["grasp_path"]], [info["cube_path"]]
+    executed: list[NDArray[np.float64]] = [np.empty((0, len(spec.JOINTS)))]
+    done, error = False, None
+    try:
+        policy.reset(episode.seed, info)
+    except Exception as problem:
+        error = _describe(problem)
+    while not done and error is None:
+        try:
+            actions = check_actions(policy.act(observation, info))
+        except Exception as problem:
+            error = _describe(problem)
+            break
+        # A frame is drawn only here, at the end of the chunk.
+        observation, _, terminated, truncated, info = env.step_chunk(actions)
+        executed.append(actions[: info["steps"]])
+        grasp.append(info["grasp_path"])
+        cube.append(info["cube_path"])
+        done = terminated or truncated
+    taken = np.concatenate(executed)
+    row = EpisodeRow(
+        group=episode.group,
+        seed=episode.seed,
+        scene=to_jsonable_python(episode.scene),
+        success=bool(info["is_success"]) and error is None,
+        stage=info["stage"],
+        steps=len(taken),
+        closest=closest_approach(np.concatenate(grasp), np.concatenate(cube)),
+        path_length=path_length(np.concatenate(grasp)),
+        error=error,
+    )
+    return Rollout(row, taken)
+
+
+def closest_approach(grasp: NDArray[np.floating], cube: NDArray[np.floating]) -> float:
+    """Smallest distance between two paths `(n, 3)` at the same time."""
+    offset = np.asarray(grasp, np.float64) - np.asarray(cube, np.float64)
+    return float(np.linalg.norm(offset, axis=1).min())
+
+
+def path_length(path: NDArray[np.floating]) -> float:
+    """Length of a path through the points `(n, 3)`."""
+    return float(np.linalg.norm(np.diff(np.asarray(path, np.float64), axis=0), axis=1).sum())
+
+
+def _describe(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {problem}"[:_LONGEST_ERROR]

@@ -1,0 +1,1 @@
+"""Train LeRobot's ACT: frames decoded once, exact resume, checkpoints that stock LeRobot loads."""

@@ -1,0 +1,86 @@
+"""`train`: from a dataset folder to a checkpoint folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from autoarm.dataset import check_dataset, joint_columns
+from autoarm.train.config import TrainConfig
+from autoarm.train.data import ChunkDataset
+from autoarm.train.frames import cached_frames, dataset_digest
+from autoarm.train.trainer import Progress, Trainer
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+_LOG_EVERY: Final = 100
+
+
+def train(
+    dataset: Path, out: Path, config: TrainConfig, device: str = "auto", save_every: int = 500, quiet: bool = False
+) -> Path:
+    """Train ACT on demonstrations; continues where an earlier call with the same arguments stopped.
+
+    Args:
+        dataset: Folder of a LeRobotDataset v3 with this project's joints and cameras.
+        out: Folder of the run.
+        config: What decides the weights; see `autoarm.train.config.preset`.
+        device: Torch device; `auto` takes a CUDA device where there is one.
+        save_every: Steps between checkpoints.
+        quiet: No progress bars.
+
+    Returns:
+        The checkpoint folder, which LeRobot loads too.
+
+    Raises:
+        InvalidFileError: If the dataset or an earlier run in `out` cannot be used.
+        InvalidInputError: If an option cannot.
+    """
+    device = _device(device)
+    info = check_dataset(dataset)
+    stats = LeRobotDatasetMetadata(f"local/{dataset.resolve().name}", root=dataset).stats
+    chunk = int(config.policy.get("chunk_size", 100))
+    states, actions, episodes = joint_columns(dataset)
+    longest = int(np.bincount(episodes).max())
+    if longest < chunk:
+        raise InvalidFileError(
+            f"the longest episode has {longest} frames, a chunk {chunk}",
+            file=dataset,
+            field="chunk_size",
+            cure="record longer episodes or choose a shorter chunk",
+        )
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    with Bars(*columns, disable=quiet) as bars:
+        decoding = bars.add_task("decode frames", total=None, note="")
+
+        def decoded(done: int, total: int) -> None:
+            bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
+
+        frames = cached_frames(info, config.image_size, decoded)
+        bars.update(decoding, completed=1, total=1, note=f"{len(frames)} x {frames.shape[1]}")
+        data = ChunkDataset(frames, states, actions, episodes, chunk)
+        trainer = Trainer(config, data, stats, out, dataset_digest(dataset), device)
+        training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
+
+        def trained(now: Progress) -> None:
+            note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
+            bars.update(training, completed=now.step, note=note)
+            if not (quiet or bars.console.is_terminal) and now.step % _LOG_EVERY == 0:
+                print(note, flush=True)  # a log file has no use for bars
+
+        return trainer.run(trained, save_every)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(f"torch cannot use {name!r}: {error}", field="device", cure="use cpu") from error
+    return name

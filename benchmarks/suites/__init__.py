@@ -1,0 +1,1 @@
+"""Suites: what a benchmark measures, as YAML. Read them through `importlib.resources`."""

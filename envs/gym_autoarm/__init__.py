@@ -1,0 +1,34 @@
+"""The pick-into-box task for the SO-101 arm, as Gymnasium environments."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+from gymnasium.envs.registration import register
+
+
+def _headless_gl() -> str:
+    """What MuJoCo shall draw with where there is no display; it chooses when it is first imported.
+
+    EGL needs no display, and Mesa no longer has OSMesa. Without EGL's library MuJoCo could not even be imported: then
+    nothing is drawn, physics works, and `FrameRenderer` says what to install.
+    """
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return "disable"
+    return "egl"
+
+
+if sys.platform.startswith("linux") and not {"DISPLAY", "MUJOCO_GL"} & os.environ.keys():
+    os.environ["MUJOCO_GL"] = _headless_gl()
+
+ENV_ID = "gym_autoarm/PickIntoBox-v0"
+
+register(
+    id=ENV_ID,
+    entry_point="gym_autoarm.env:PickIntoBoxEnv",
+    vector_entry_point="gym_autoarm.vector:PickIntoBoxVectorEnv",
+)

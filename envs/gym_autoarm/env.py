@@ -1,0 +1,259 @@
+"""`gym_autoarm/PickIntoBox-v0`: the simulated arm, the cube and the box."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidActionError, InvalidInputError
+from gym_autoarm.kinematics import from_radians, to_radians
+from gym_autoarm.model import CUBE, SUBSTEPS, yaw_quaternion
+from gym_autoarm.rendering import Frame, check_image_size
+from gym_autoarm.rng import stream
+from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Scene
+from gym_autoarm.scene_cache import SceneCache
+from gym_autoarm.task import TaskMonitor, body_pose, box_pose
+
+Observation = dict[str, Any]
+Action = NDArray[np.float32]
+Step = tuple[Observation, float, bool, bool, dict[str, Any]]
+
+_SETTLE_STEPS = 3
+"""Control steps that the arm holds still before an episode, so that it starts at rest under gravity."""
+
+
+class PickIntoBoxEnv(gym.Env[Observation, Action]):
+    """Pick up the cube and put it in the box.
+
+    Observations, actions and `info` follow `gym_autoarm.spec`. `info` holds `is_success`, `stage` (the furthest one
+    entered), `clipped` (which components of the actions since the last look were outside the limits) and, being a
+    simulation, the true `cube_pose`, `box_pose` and `gripper_pose` (position and quaternion w, x, y, z; `(7,)`), and
+    `grasp_path` and `cube_path`: where grasp site and cube were after every step since the last look (metres, float32
+    `(steps, 3)`; at reset one row, the start).
+
+    The reward is 1 on success and 0 before it.
+
+    Args:
+        image_size: Height and width of the frames.
+        cameras: `False` leaves `pixels` black and never touches OpenGL: for policies that do not look.
+        distribution: How `reset` draws scenes; see `SceneDistribution`.
+        time_limit: Steps before truncation.
+        render_mode: `rgb_array` makes `render()` return both views side by side.
+        scene_cache: Models and renderers to share with other environments of the same `image_size` in this thread.
+
+    An environment pickles as it stands, in the middle of an episode too.
+
+    Options of `reset`: `scene` (a `Scene`), `spot` (a name), `cube_xy` (metres) and `cube_yaw` (degrees). Others are
+    ignored, because wrappers and vector environments pass their own.
+    """
+
+    # Gymnasium declares it an attribute of instances.
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": spec.FPS}  # noqa: RUF012
+
+    def __init__(
+        self,
+        image_size: tuple[int, int] = spec.IMAGE_SIZE,
+        cameras: bool = True,
+        distribution: SceneDistribution | Mapping[str, Any] | None = None,
+        time_limit: int = spec.TIME_LIMIT,
+        render_mode: Literal["rgb_array"] | None = None,
+        scene_cache: SceneCache | None = None,
+    ) -> None:
+        if time_limit < 1:
+            raise InvalidInputError(f"{time_limit} steps are no episode", field="time_limit", cure="at least 1")
+        if render_mode not in (None, "rgb_array"):
+            raise InvalidInputError(f"{render_mode!r} is not supported", field="render_mode", cure="use 'rgb_array'")
+        self.image_size = check_image_size(image_size)
+        self.cameras = cameras
+        self.distribution = SceneDistribution.of(distribution)
+        self.render_mode = render_mode
+        # Names that LeRobot asks an environment for.
+        self._max_episode_steps = time_limit
+        self.task = spec.TASK
+        self.task_description = spec.TASK
+        self.action_space = spec.action_space()  # type: ignore[assignment]  # a Box of any float
+        self.observation_space = spec.observation_space(self.image_size)
+        self._scenes = scene_cache or SceneCache(self.image_size)
+
+    # -- Gymnasium ---------------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode; see the class for `options`."""
+        super().reset(seed=seed)
+        if seed is None:
+            seed = int(self.np_random.integers(2**32))
+        self._use(self._scene_for(seed, options or {}))
+        return self._observation(), self._info([self._positions()])
+
+    def step(self, action: Action) -> Step:
+        """Move towards the goal positions `action` for one control step."""
+        return self.step_chunk(np.asarray(action)[None])
+
+    def step_chunk(self, actions: NDArray[np.floating]) -> Step:
+        """Take several actions `(n, 6)` and look once, at the end: the same physics as `n` calls of `step`.
+
+        Stops early when the episode ends. The reward is the sum, and `info["steps"]` says how many were taken.
+
+        Raises:
+            InvalidActionError: Before anything moves, if a component is not a number.
+        """
+        goals = check_actions(actions)
+        reward = 0.0
+        track = []
+        self._clipped = np.zeros(len(spec.JOINTS), bool)
+        for goal in goals:
+            self._advance(goal)
+            track.append(self._positions())
+            terminated = self._monitor.is_success
+            truncated = not terminated and self._elapsed >= self._max_episode_steps
+            reward += float(terminated)
+            if terminated or truncated:
+                break
+        return self._observation(), reward, terminated, truncated, {**self._info(track), "steps": len(track)}
+
+    def render(self) -> Frame | None:
+        """Both views side by side, uint8 `(height, 2 * width, 3)`, in render mode `rgb_array`."""
+        if self.render_mode is None:
+            return None
+        return np.concatenate([self.frame(camera) for camera in spec.CAMERAS], axis=1)
+
+    def close(self) -> None:
+        """Free the GL context."""
+        self._scenes.close()
+
+    # -- What simulation offers beyond the contract ------------------------------------------------------------------
+
+    @property
+    def scene(self) -> Scene:
+        """The scene of the present episode."""
+        return self._scene
+
+    def frame(self, camera: str) -> Frame:
+        """What one camera sees now, noise included."""
+        frame = self._scenes.renderer(self._scene).render(self.data, camera)
+        if self._scene.image_noise:
+            # Keyed by the step, so that a frame is the same whether or not earlier ones were looked at.
+            rng = stream(self._scene.noise_seed, "image", camera, self._elapsed)
+            noisy = frame + rng.normal(0.0, self._scene.image_noise, frame.shape)
+            frame = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+        return frame
+
+    # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _scene_for(self, seed: int, options: Mapping[str, Any]) -> Scene:
+        scene = options.get("scene")
+        if scene is None:
+            scene = self.distribution.sample(seed, options.get("spot"))
+        elif not isinstance(scene, Scene):
+            raise InvalidInputError(f"a {type(scene).__name__} is not a Scene", field="options['scene']")
+        cube = scene.cube
+        if "cube_xy" in options:
+            x, y = _numbers(options, "cube_xy", 2)
+            cube = replace(cube, x=x, y=y)
+        if "cube_yaw" in options:
+            (yaw,) = _numbers(options, "cube_yaw", 1)
+            cube = replace(cube, yaw=yaw)
+        return replace(scene, cube=cube)
+
+    def _use(self, scene: Scene) -> None:
+        self.model = self._scenes.model(scene)
+        self._scene = scene
+        self._grasp_site, self._cube_body = self.model.site("grasp").id, self.model.body(CUBE).id
+        self._elapsed = 0
+        # A fresh MjData rather than a reset one: nothing of the last episode can survive in it.
+        self.data = mujoco.MjData(self.model)
+        start = np.asarray(scene.start)
+        self.data.qpos[: len(spec.JOINTS)] = to_radians(start)
+        cube = self.model.joint(CUBE).qposadr[0]
+        self.data.qpos[cube : cube + 7] = (
+            scene.cube.x,
+            scene.cube.y,
+            scene.cube.size / 2,
+            *yaw_quaternion(scene.cube.yaw),
+        )
+        self._pending: deque[NDArray[np.float64]] = deque([start] * scene.body.latency)
+        self._geared = start.copy()
+        self._clipped = np.zeros(len(spec.JOINTS), bool)
+        self._monitor = TaskMonitor(self.model, scene)
+        self.data.ctrl[:] = to_radians(start)
+        mujoco.mj_step(self.model, self.data, _SETTLE_STEPS * SUBSTEPS)
+        mujoco.mj_forward(self.model, self.data)
+
+    def _advance(self, goal: NDArray[np.float64]) -> None:
+        limited = np.clip(goal, spec.ACTION_LOW, spec.ACTION_HIGH)
+        self._clipped |= limited != goal
+        self._pending.append(limited)
+        commanded = self._pending.popleft()
+        slack = self._scene.body.backlash / 2
+        # Play of a gear train: the output moves only once the input has crossed the gap.
+        self._geared = np.clip(self._geared, commanded - slack, commanded + slack)
+        self.data.ctrl[:] = to_radians(self._geared)
+        mujoco.mj_step(self.model, self.data, SUBSTEPS)
+        # Positions and contacts of the new state, for the monitor and the renderer.
+        mujoco.mj_forward(self.model, self.data)
+        self._elapsed += 1
+        self._monitor.update(self.data)
+
+    def _observation(self) -> Observation:
+        if self.cameras:
+            pixels = {camera: self.frame(camera) for camera in spec.CAMERAS}
+        else:
+            pixels = {camera: np.zeros((*self.image_size, 3), np.uint8) for camera in spec.CAMERAS}
+        position = from_radians(self.data.qpos[: len(spec.JOINTS)]).astype(np.float32)
+        space = self.observation_space["agent_pos"]  # type: ignore[index]
+        return {"pixels": pixels, "agent_pos": np.clip(position, space.low, space.high)}
+
+    def _positions(self) -> NDArray[np.float32]:
+        # By number: a look-up by name costs as much as a control step of physics.
+        return np.stack([self.data.site_xpos[self._grasp_site], self.data.xpos[self._cube_body]]).astype(np.float32)
+
+    def _info(self, track: Sequence[NDArray[np.float32]]) -> dict[str, Any]:
+        grasp_path, cube_path = np.stack(track, axis=1)
+        return {
+            "is_success": self._monitor.is_success,
+            "stage": self._monitor.stage,
+            "clipped": self._clipped.copy(),
+            "cube_pose": body_pose(self.model, self.data, CUBE),
+            "box_pose": box_pose(self.model, self.data),
+            "gripper_pose": body_pose(self.model, self.data, "gripper"),
+            "grasp_path": grasp_path,
+            "cube_path": cube_path,
+            "steps": 0,
+        }
+
+
+def check_actions(actions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The actions `(n, 6)` of a chunk, or `InvalidActionError` if they must not reach the motors."""
+    goals = np.asarray(actions, np.float64)
+    if goals.ndim != 2 or goals.shape[1] != len(spec.JOINTS) or not len(goals):
+        raise InvalidActionError(
+            f"actions have shape {goals.shape}", field="action", cure=f"give (n, {len(spec.JOINTS)}) with n >= 1"
+        )
+    if not np.isfinite(goals).all():
+        names = [spec.JOINTS[joint] for joint in np.flatnonzero(~np.isfinite(goals).all(axis=0))]
+        raise InvalidActionError(
+            f"goal of {', '.join(names)} is not a finite number", field="action", cure="check the policy's output"
+        )
+    return goals
+
+
+def _numbers(options: Mapping[str, Any], name: str, count: int) -> list[float]:
+    try:
+        numbers = np.asarray(options[name], np.float64).ravel()
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        wanted = "a finite number" if count == 1 else f"{count} finite numbers"
+        raise InvalidInputError(f"{options[name]!r} is not {wanted}", field=f"options[{name!r}]")
+    return [float(number) for number in numbers]

@@ -1,0 +1,103 @@
+"""Draw scenes: each quantity from a stream of its own, so that a seed means the same cube whatever else varies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.rng import stream
+from gym_autoarm.scene import HOME, Scene
+
+SPOT_JITTER: Final = 0.003
+"""Metres, either way, by which a cube misses its spot when placed by hand."""
+SPOT_YAW: Final = 8.0
+"""Degrees, either way, likewise."""
+HOME_NOISE: Final = 1.15
+"""Degrees; standard deviation of the arm's position at reset (0.02 rad)."""
+
+
+@dataclass(frozen=True)
+class SceneDistribution:
+    """How scenes are drawn.
+
+    Attributes:
+        cube: `everywhere` in the work area, or at the training `spots`.
+        spots: Names out of `spec.SPOTS` to draw from.
+        yaw: Largest turn of the cube when it lies anywhere, degrees; 45 is every orientation of a cube.
+        spot_jitter: Largest offset from a spot, metres, in x and in y.
+        spot_yaw: Largest turn at a spot, degrees.
+        home_noise: Standard deviation of the arm's start, degrees.
+        base: Everything that is not drawn.
+    """
+
+    cube: Literal["everywhere", "spots"] = "everywhere"
+    spots: tuple[str, ...] = tuple(spec.SPOTS)
+    yaw: float = 45.0
+    spot_jitter: float = SPOT_JITTER
+    spot_yaw: float = SPOT_YAW
+    home_noise: float = HOME_NOISE
+    base: Scene = field(default_factory=Scene)
+
+    def __post_init__(self) -> None:
+        if self.cube not in ("everywhere", "spots"):
+            raise InvalidInputError(
+                f"{self.cube!r} is not a way to place the cube", field="cube", cure="choose 'everywhere' or 'spots'"
+            )
+        for name in self.spots:
+            spot_position(name)
+
+    @classmethod
+    def of(cls, given: SceneDistribution | Mapping[str, Any] | None) -> SceneDistribution:
+        """A distribution from one, from its fields, or from nothing. Raises `InvalidInputError` for unknown fields."""
+        if isinstance(given, SceneDistribution):
+            return given
+        known = [each.name for each in fields(cls)]
+        for name in given or {}:
+            if name not in known:
+                raise InvalidInputError(
+                    f"there is no {name!r}", field="distribution", cure=f"choose from {', '.join(known)}"
+                )
+        return cls(**(given or {}))
+
+    def sample(self, seed: int, spot: str | None = None) -> Scene:
+        """The scene of `seed`, with the cube at `spot` if one is named."""
+        if spot is not None:
+            x, y, yaw = self._at_spot(seed, spot)
+        elif self.cube == "spots":
+            choice = int(stream(seed, "cube", "spot").integers(len(self.spots)))
+            x, y, yaw = self._at_spot(seed, self.spots[choice])
+        else:
+            x, y, yaw = self._anywhere(seed)
+        cube = replace(self.base.cube, x=x, y=y, yaw=yaw)
+        return replace(self.base, cube=cube, start=self._start(seed), noise_seed=seed)
+
+    def _at_spot(self, seed: int, name: str) -> tuple[float, float, float]:
+        x, y = spot_position(name)
+        dx, dy = stream(seed, "cube", "position").uniform(-self.spot_jitter, self.spot_jitter, 2)
+        yaw = stream(seed, "cube", "yaw").uniform(-self.spot_yaw, self.spot_yaw)
+        return x + float(dx), y + float(dy), float(yaw)
+
+    def _anywhere(self, seed: int) -> tuple[float, float, float]:
+        (x_low, x_high), (y_low, y_high) = spec.WORK_AREA
+        x, y = stream(seed, "cube", "position").uniform((x_low, y_low), (x_high, y_high))
+        yaw = stream(seed, "cube", "yaw").uniform(-self.yaw, self.yaw)
+        return float(x), float(y), float(yaw)
+
+    def _start(self, seed: int) -> tuple[float, ...]:
+        noise = stream(seed, "arm", "start").normal(0.0, self.home_noise, len(spec.JOINTS))
+        return tuple(float(v) for v in np.clip(np.add(HOME, noise), spec.ACTION_LOW, spec.ACTION_HIGH))
+
+
+def spot_position(name: str) -> tuple[float, float]:
+    """Where a spot lies, metres. Raises `InvalidInputError` for an unknown name."""
+    try:
+        return spec.SPOTS[name]
+    except KeyError:
+        raise InvalidInputError(
+            f"there is no spot {name!r}", field="spot", cure=f"choose from {', '.join(spec.SPOTS)}"
+        ) from None

@@ -1,0 +1,1 @@
+"""The real arm behind the contract of `gym_autoarm`, and its twin."""
