@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import tyro
-from gym_autoarm.errors import AutoArmError
 
 from autoarm.commands.collect import Collect
 from autoarm.commands.demo import Demo
 from autoarm.commands.doctor import Doctor
 from autoarm.commands.eval import Eval
 from autoarm.commands.train import Train
+from gym_autoarm.errors import AutoArmError
 
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]

@@ -18,8 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from autoarm.collection import SIDECAR, Collection, CollectionSettings, EpisodeRecord, load_model
+from autoarm.collection import RECORD_AGAIN, SIDECAR, Collection, CollectionSettings, EpisodeRecord
 from autoarm.dataset import check_dataset, read_collection
+from autoarm.files import read_json
 from autoarm.recording import ENCODERS, RECORD, UNFINISHED, episode_folder, quiet, record_episodes, repo_id
 from gym_autoarm import ENV_ID, spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
@@ -96,7 +97,7 @@ def collect(
         report(kept, wanted)
         for count, _ in enumerate(record_episodes(partial, todo, settings, workers), start=kept + 1):
             report(count, wanted)
-        records = [load_model(EpisodeRecord, episode_folder(partial, i) / RECORD) for i in range(wanted)]
+        records = [read_json(EpisodeRecord, episode_folder(partial, i) / RECORD, RECORD_AGAIN) for i in range(wanted)]
         collection = started.model_copy(update={"episodes": tuple(records)})
         _assemble(partial, out, collection)
     shutil.rmtree(partial)
@@ -264,7 +265,7 @@ def _assemble(partial: Path, out: Path, collection: Collection) -> None:
 @contextlib.contextmanager
 def _cache(folder: Path) -> Iterator[None]:
     """Keep copies of the episodes' tables out of the user's cache, where they would stay for ever."""
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     usual = datasets.config.HF_DATASETS_CACHE
     datasets.config.HF_DATASETS_CACHE = folder

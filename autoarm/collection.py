@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from autoarm.results import write_text
-from gym_autoarm.errors import InvalidFileError
+from autoarm.files import read_json, write_text
 
+RECORD_AGAIN: Final = "record the dataset again with `autoarm collect`"
 SIDECAR: Final = "meta/autoarm.json"
 """Where the file lies in a dataset."""
 
@@ -72,18 +72,4 @@ class Collection(_Strict):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a file back. Raises `InvalidFileError` naming the field that is wrong."""
-        return load_model(cls, path)
-
-
-def load_model[M: BaseModel](model: type[M], path: Path) -> M:
-    """Read a JSON file as `model`. Raises `InvalidFileError` naming the field that is wrong."""
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidFileError(
-            first["msg"], file=path, field=field or None, cure="record the dataset again with `autoarm collect`"
-        ) from error
-    except OSError as error:
-        raise InvalidFileError(f"cannot be read: {error}", file=path) from error
+        return read_json(cls, path, RECORD_AGAIN)

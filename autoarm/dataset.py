@@ -20,7 +20,7 @@ from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
     from lerobot.datasets import LeRobotDataset
 
 STATE: Final = "observation.state"
@@ -239,7 +239,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _read_parquet(folder: Path, pattern: str) -> pa.Table:
     import pyarrow as pa
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     paths = sorted(folder.glob(pattern))
     if not paths:

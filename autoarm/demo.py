@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from autoarm.files import read_json, write_text
 from autoarm.platform_info import versions
-from autoarm.results import Result, write_text
+from autoarm.results import Result
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import SceneDistribution
@@ -37,6 +38,7 @@ MARKER: Final = "demo.json"
 DATASET: Final = "dataset"
 RESULT: Final = "result.json"
 _VIDEOS: Final = "videos"
+_ANOTHER_FOLDER: Final = "run the demonstration in another folder"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -80,7 +82,7 @@ class DemoResult(_Strict):
     @classmethod
     def load(cls, path: Path) -> DemoResult:
         """Read a file back. Raises `InvalidFileError` naming the field that is wrong."""
-        return _read(cls, path)
+        return read_json(cls, path, _ANOTHER_FOLDER)
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,7 @@ def check_folder(out: Path) -> DemoMarker | None:
         raise InvalidFileError(
             "there is something else here already", file=out, field="out", cure="choose a new or empty folder"
         )
-    return _read(DemoMarker, out / MARKER)
+    return read_json(DemoMarker, out / MARKER, _ANOTHER_FOLDER)
 
 
 def _load(policy: str, image_size: tuple[int, int]) -> str | Policy:
@@ -307,16 +309,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _read[M: BaseModel](model: type[M], path: Path) -> M:
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first: Any = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidFileError(
-            first["msg"], file=path, field=field or None, cure="run the demonstration in another folder"
-        ) from error
-    except OSError as error:
-        raise InvalidFileError(f"cannot be read: {error}", file=path) from error

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from autoarm.collection import CollectionSettings, EpisodeRecord
 from autoarm.dataset import ACTION, IMAGES, STATE, VIDEO_BACKEND
-from autoarm.results import write_text
+from autoarm.files import write_text
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import AutoArmError, UnreachablePoseError

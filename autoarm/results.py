@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from autoarm.files import read_json, write_text
 from gym_autoarm.errors import InvalidFileError
 
 SCHEMA: Final = 1
@@ -90,6 +87,10 @@ class Platform(_Strict):
     gl_renderer: str | None = None
 
 
+class _Versioned(BaseModel):
+    schema_version: int
+
+
 class Result(_Strict):
     """A measured policy."""
 
@@ -109,60 +110,12 @@ class Result(_Strict):
     @classmethod
     def load(cls, path: Path) -> Result:
         """Read a file back. Raises `InvalidFileError` naming the field that is wrong."""
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InvalidFileError("there is no such result", file=path) from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InvalidFileError(f"not a result: {error}", file=path) from error
-        version = data.get("schema_version") if isinstance(data, dict) else None
-        if version != SCHEMA:
+        found = read_json(_Versioned, path, cure="name a file that `autoarm eval --out` wrote")
+        if found.schema_version != SCHEMA:
             raise InvalidFileError(
-                f"schema version {version!r}, this release reads {SCHEMA}",
+                f"schema version {found.schema_version!r}, this release reads {SCHEMA}",
                 file=path,
                 field="schema_version",
                 cure="evaluate the policy again",
             )
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise InvalidFileError(first["msg"], file=path, field=field) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file through a temporary one beside it, so that nobody ever sees half of it."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends, or goes if the block raises.
-
-    Raises:
-        InvalidFileError: If the system refuses: no space, no permission, not a folder.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=path) from error
-        raise
-
-
-def check_writable(path: Path) -> None:
-    """Raise `InvalidFileError` if a file cannot be written at `path`: better before the work than after it."""
-    if path.is_dir():
-        raise InvalidFileError("is a folder", file=path, cure="name a file in it")
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    if not existing.is_dir():
-        raise InvalidFileError(f"{existing} is not a folder", file=path, cure="choose another place")
-    if not os.access(existing, os.W_OK):
-        raise InvalidFileError(f"{existing} cannot be written to", file=path, cure="choose another place")
+        return read_json(cls, path)

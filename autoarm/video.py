@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from autoarm.results import replacing
+from autoarm.files import replacing
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidInputError

@@ -53,7 +53,8 @@ class Eval:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from autoarm.evaluate import evaluate
-        from autoarm.results import EpisodeRow, check_writable
+        from autoarm.files import check_writable
+        from autoarm.results import EpisodeRow
         from gym_autoarm.sampling import SceneDistribution
 
         if self.out is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,6 +36,9 @@ class Train:
 
     def run(self) -> int:
         """Train and say where the policy is."""
+        # Read once, when torch loads. Threads that spin while they wait for each other make a step ten times slower as
+        # soon as anything else wants a core.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from autoarm.train.config import preset
         from autoarm.train.run import train
 

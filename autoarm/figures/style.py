@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from autoarm.results import Result, replacing, write_text
+from autoarm.files import replacing, write_text
+from autoarm.results import Result
 from gym_autoarm.errors import InvalidInputError
 
 if TYPE_CHECKING:

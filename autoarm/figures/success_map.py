@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _BASE: Final = ((-0.0225, 0.0645), (-0.055, 0.055))
 """Footprint of the arm's base plate, (x, y) bounds in metres: the lowest printed part of so101.xml."""
+_TITLE_WIDTH: Final = 44
+"""Characters in a line of the title."""
 _VIEW: Final = ((-0.045, 0.32), (-0.24, 0.19))
 """Bounds of x and of y that are shown, metres."""
 
@@ -52,7 +55,8 @@ def success_map(results: Sequence[Result], title: str | None = None) -> tuple[Fi
                 label=f"{name} ({len(points)})",
             )
         names = sorted({result.policy.name for result in results})
-        axes.set_title(title or f"{', '.join(names)}: {successes} of {len(rows)} in the box")
+        title = title or f"{', '.join(names)}: {successes} of {len(rows)} in the box"
+        axes.set_title(textwrap.fill(title, _TITLE_WIDTH))
         figure.legend(loc="outside lower center", ncols=3)
     return figure, rows
 

@@ -21,9 +21,10 @@ from autoarm.figures.attention import attention_figure
 from autoarm.figures.rates import rates
 from autoarm.figures.style import place, save_figure
 from autoarm.figures.success_map import success_map
+from autoarm.files import write_text
 from autoarm.interp.attention import CrossAttention, Frame
 from autoarm.policies.loading import BASELINES
-from autoarm.results import EpisodeRow, Result, write_text
+from autoarm.results import EpisodeRow, Result
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -211,6 +212,8 @@ def _map(folder: Path, name: str, number: int, results: Sequence[Result]) -> dic
 def _attention(folder: Path, view: AttentionView) -> dict[str, Any]:
     heads, slots, tokens = view.attention.weights.shape
     shares = view.attention.shares()
+    sizes = set(view.attention.layout.grids.values())
+    grids = [f"{rows}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{columns}" for rows, columns in sorted(sizes)]
     vectors = {"latent": "the latent", "state": "the arm's joint positions", "environment": "the environment's state"}
     return _picture(folder, "attention", attention_figure(view.frames, view.attention)) | {
         "policy": view.policy,
@@ -218,9 +221,7 @@ def _attention(folder: Path, view: AttentionView) -> dict[str, Any]:
         "heads": heads,
         "slots": slots,
         "tokens": tokens,
-        "grids": " and ".join(
-            sorted({f"{h}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{w}" for h, w in view.attention.layout.grids.values()})
-        ),
+        "grids": " and ".join(grids),
         "even": f"{100 / tokens:.1f} %",
         "others": [(vectors[name], f"{100 * shares[name]:.1f} %") for name in view.attention.layout.vectors],
     }

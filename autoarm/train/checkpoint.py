@@ -8,8 +8,6 @@ OUT/state/                     optimiser and random state of the newest checkpoi
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from autoarm.results import write_text
+from autoarm.files import replace_folder, write_text
 from autoarm.train.processors import Pipelines
 from gym_autoarm.errors import InvalidFileError
 
@@ -33,7 +31,7 @@ def save_policy(folder: Path, policy: Any, processors: Pipelines) -> None:
         for pipeline in processors:
             pipeline.save_pretrained(temporary)
 
-    _replace_folder(folder, fill)
+    replace_folder(folder, fill)
 
 
 def save_state(folder: Path, step: int, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
@@ -48,7 +46,7 @@ def save_state(folder: Path, step: int, weights: dict[str, Tensor], optimizer: t
         save_file(tensors, temporary / "state.safetensors")
         write_text(temporary / "step.json", json.dumps({"step": step}))
 
-    _replace_folder(folder, fill)
+    replace_folder(folder, fill)
 
 
 def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -73,20 +71,3 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
             f"cannot be continued from: {error}", file=folder, cure="delete it to start over"
         ) from error
     return step
-
-
-def _replace_folder(folder: Path, fill: Any) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        fill(temporary)
-        temporary.chmod(0o755)
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise

@@ -15,11 +15,12 @@ from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
 
-from autoarm.results import write_text
+from autoarm.files import write_text
 from autoarm.train import checkpoint
 from autoarm.train.calibration import calibrate_batch_norm
 from autoarm.train.config import TrainConfig
 from autoarm.train.data import ChunkDataset
+from autoarm.train.folding import folded_batch_norm
 from autoarm.train.processors import Pipelines, make_processors
 from autoarm.train.sampling import BatchSampler
 from gym_autoarm import spec
@@ -99,7 +100,9 @@ class Trainer:
         groups = [group for group in self.policy.get_optim_params() if group["params"]]
         for group in groups:
             group["lr"] = config.learning_rate
-        self._optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self._optimizer = torch.optim.AdamW(
+            groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         self.step = 0
         if (self._out / checkpoint.STATE_FOLDER).exists():
             self.step = checkpoint.load_state(self._out / checkpoint.STATE_FOLDER, self.policy, self._optimizer)
@@ -112,6 +115,11 @@ class Trainer:
         """Train to the end, or to step `until`, saving the state on the way. Returns the checkpoint folder."""
         self.policy.train()
         last = min(self._config.steps, until or self._config.steps)
+        with folded_batch_norm(self.policy.model.backbone):
+            self._loop(last, progress, save_every)
+        return self._out / checkpoint.POLICY_FOLDER
+
+    def _loop(self, last: int, progress: Callable[[Progress], None] | None, save_every: int) -> None:
         clock, mark = time.perf_counter(), self.step
         while self.step < last:
             loss = self._step()
@@ -127,7 +135,6 @@ class Trainer:
                 clock, mark = now, self.step
             if self.step % save_every == 0 or self.step == last:
                 self.save()
-        return self._out / checkpoint.POLICY_FOLDER
 
     def save(self) -> None:
         """Write the checkpoint folder and the state that continues from here."""

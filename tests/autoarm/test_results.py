@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic_core import to_jsonable_python
 
+from autoarm.files import check_writable, replacing, write_text
 from autoarm.platform_info import describe_platform
-from autoarm.results import EpisodeRow, Interval, PolicyRecord, Result, Setting, check_writable, replacing, write_text
+from autoarm.results import EpisodeRow, Interval, PolicyRecord, Result, Setting
 from gym_autoarm import ENV_ID
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.sampling import SceneDistribution
@@ -90,7 +91,7 @@ def test_a_file_that_is_no_result_is_refused(tmp_path, text):
 
 
 def test_a_missing_result_is_said_to_be_missing(tmp_path):
-    with pytest.raises(InvalidFileError, match="no such result"):
+    with pytest.raises(InvalidFileError, match="no such file"):
         Result.load(tmp_path / "result.json")
 
 

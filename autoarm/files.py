@@ -1,0 +1,83 @@
+"""Files written whole or not at all, and read with errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from gym_autoarm.errors import InvalidFileError
+
+
+def read_json[M: BaseModel](model: type[M], path: Path, cure: str | None = None) -> M:
+    """Read a JSON file as `model`. Raises `InvalidFileError` naming the field that is wrong."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidFileError(first["msg"], file=path, field=field or None, cure=cure) from error
+    except FileNotFoundError:
+        raise InvalidFileError("there is no such file", file=path, cure=cure) from None
+    except OSError as error:
+        raise InvalidFileError(f"cannot be read: {error}", file=path) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file through a temporary one beside it, so that nobody ever sees half of it."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends, or goes if the block raises.
+
+    Raises:
+        InvalidFileError: If the system refuses: no space, no permission, not a folder.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=path) from error
+        raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise `InvalidFileError` if a file cannot be written at `path`: better before the work than after it."""
+    if path.is_dir():
+        raise InvalidFileError("is a folder", file=path, cure="name a file in it")
+    existing = next(parent for parent in path.absolute().parents if parent.exists())
+    if not existing.is_dir():
+        raise InvalidFileError(f"{existing} is not a folder", file=path, cure="choose another place")
+    if not os.access(existing, os.W_OK):
+        raise InvalidFileError(f"{existing} cannot be written to", file=path, cure="choose another place")
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Put in the place of `folder`, which need not exist, a new one that `fill` has written into."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        temporary.chmod(0o755)  # mkdtemp's folders are their maker's alone
+        fill(temporary)
+        old = folder.with_name(f".{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
