@@ -24,7 +24,7 @@ def calibrate_batch_norm(backbone: nn.Module, batches: Iterable[Tensor]) -> int:
     live: dict[str, nn.BatchNorm2d] = {}
     for name, module in frozen.items():
         # Momentum None averages over all batches; in training mode each layer sees normalised input from those before.
-        live[name] = nn.BatchNorm2d(len(module.weight), eps=module.eps, momentum=None).to(module.weight.device)
+        live[name] = nn.BatchNorm2d(len(module.weight), eps=module.eps, momentum=None).to(module.weight)
         _replace(backbone, name, live[name])
     try:
         for norm in live.values():

@@ -59,11 +59,12 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
         step = int(json.loads((folder / "step.json").read_text())["step"])
         tensors = load_file(folder / "state.safetensors")
         model.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("weights/")})
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer/"):
                 _, index, slot = name.split("/")
-                slots.setdefault(int(index), {})[slot] = value
+                slots.setdefault(int(index), {})[slot] = _laid_out_like(parameters[int(index)], value)
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
         torch.set_rng_state(tensors["random"])
     except Exception as error:  # a damaged file fails in as many ways as there are libraries reading it
@@ -71,3 +72,8 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
             f"cannot be continued from: {error}", file=folder, cure="delete it to start over"
         ) from error
     return step
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    # The fused optimiser walks through memory, so that moments must have the strides of their parameter: channels last.
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

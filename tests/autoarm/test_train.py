@@ -19,6 +19,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from autoarm.train.calibration import calibrate_batch_norm
 from autoarm.train.config import CPU, PRESETS, TrainConfig, preset
 from autoarm.train.data import ChunkDataset
+from autoarm.train.folding import folded_batch_norm
 from autoarm.train.sampling import BatchSampler, chunk_indices
 from autoarm.train.trainer import Trainer, act_config, learning_rate
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
@@ -129,6 +130,32 @@ def test_calibration_normalises_every_layer() -> None:
         assert float(output.mean(dim=(0, 2, 3)).abs().max()) < 0.05
         # Variances are unbiased in the statistics, biased in the activations; small maps differ by a few percent.
         assert 0.8 < float(output.var(dim=(0, 2, 3)).mean()) < 1.2
+
+
+def test_folding_changes_neither_function_nor_gradients() -> None:
+    torch.manual_seed(0)
+    backbone = resnet18(weights=None, norm_layer=FrozenBatchNorm2d).double()
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    calibrate_batch_norm(backbone, [images])
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+
+    def run() -> tuple[torch.Tensor, list[torch.Tensor]]:
+        backbone.zero_grad()
+        output = backbone(images)
+        output.square().sum().backward()
+        return output.detach(), [p.grad.clone() for p in backbone.parameters() if p.grad is not None]
+
+    expected, gradients = run()
+    with folded_batch_norm(backbone) as pairs:
+        folded, folded_gradients = run()
+        assert backbone.state_dict().keys() == before.keys()
+    assert pairs == 20
+    torch.testing.assert_close(folded, expected, rtol=1e-9, atol=1e-9)
+    for one, other in zip(gradients, folded_gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
+    again, _ = run()
+    assert torch.equal(again, expected)
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:
