@@ -1,20 +1,19 @@
 """Where the decoder of a LeRobot ACT policy looks: its cross-attention, head by head, sorted by what the tokens are.
 
-Every slot of the chunk (one future action) spreads an attention of 1 over the encoder's tokens. Their order is that of
-LeRobot's `ACT.forward`: latent, arm state, environment state where there is one, then each camera's grid row by row.
+Every slot of the chunk (one future action) spreads an attention of 1 over the encoder's tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
+from autoarm.interp.tokens import TokenLayout, check_act, token_layout
+from gym_autoarm.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,44 +21,10 @@ if TYPE_CHECKING:
 Weights = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 
-LATENT: Final = "latent"
-STATE: Final = "state"
-ENVIRONMENT: Final = "environment"
-
 OVERLAY_COLOUR: Final = (255, 0, 170)
 """RGB; a hue that neither table, arm, cube nor box has."""
 OVERLAY_OPACITY: Final = 0.65
 """At the top of the scale; nought at its bottom."""
-
-_TOLERANCE: Final = 1e-5
-"""Largest difference between our mean over heads and torch's own, for float32."""
-
-
-@dataclass(frozen=True)
-class TokenLayout:
-    """What the encoder's tokens are.
-
-    Attributes:
-        vectors: Names of the tokens that are not pixels, in order.
-        grids: Height and width of each camera's grid, by camera, in order.
-    """
-
-    vectors: tuple[str, ...]
-    grids: Mapping[str, tuple[int, int]]
-
-    @property
-    def size(self) -> int:
-        """How many tokens there are."""
-        return len(self.vectors) + sum(height * width for height, width in self.grids.values())
-
-    def camera(self, name: str) -> slice:
-        """Where a camera's tokens are. Raises `InvalidInputError` for an unknown camera."""
-        start = len(self.vectors)
-        for camera, (height, width) in self.grids.items():
-            if camera == name:
-                return slice(start, start + height * width)
-            start += height * width
-        raise InvalidInputError(f"there is no {name!r}", field="camera", cure=f"choose from {', '.join(self.grids)}")
 
 
 @dataclass(frozen=True)
@@ -82,16 +47,11 @@ class CrossAttention:
 
     def token(self, name: str) -> Weights:
         """Attention to the `latent`, `state` or `environment` token, `(heads, slots)`."""
-        if name not in self.layout.vectors:
-            raise InvalidInputError(
-                f"there is no {name!r}", field="token", cure=f"choose from {', '.join(self.layout.vectors)}"
-            )
-        return self.weights[..., self.layout.vectors.index(name)]
+        return self.weights[..., self.layout.token(name)]
 
     def camera(self, name: str) -> Weights:
         """Attention to a camera's grid, `(heads, slots, height, width)`."""
-        grid = self.weights[..., self.layout.camera(name)]
-        return grid.reshape(*grid.shape[:2], *self.layout.grids[name])
+        return self.weights[..., self.layout.camera(name)]
 
     def maps(self) -> dict[str, Weights]:
         """Each camera's grid, mean over heads and slots, `(height, width)`: comparable between cameras."""
@@ -120,46 +80,17 @@ def capture_cross_attention(policy: Any, batch: Mapping[str, Tensor]) -> Capture
 
     Raises:
         IncompatiblePolicyError: If it is another kind of policy.
-        InvalidInputError: If the batch holds more than one observation.
+        InvalidInputError: If the batch lacks an input of the policy, or holds more than one observation.
     """
-    from lerobot.policies.act.modeling_act import ACTPolicy
+    from autoarm.interp.capture import capture
 
-    if not isinstance(policy, ACTPolicy):
-        raise IncompatiblePolicyError(f"{type(policy).__name__} is no ACT policy", cure="give an ACT policy")
-    grids: list[tuple[int, int]] = []
-    weights: list[Tensor] = []
-
-    def keep_grid(module: nn.Module, inputs: tuple[Any, ...], output: Mapping[str, Tensor]) -> None:
-        height, width = output["feature_map"].shape[-2:]
-        grids.append((height, width))
-
-    def keep_weights(
-        module: Any, inputs: tuple[Any, ...], named: dict[str, Any], output: tuple[Tensor, Tensor]
-    ) -> None:
-        each = head_weights(module, named["query"], named["key"])  # (batch, heads, slots, tokens)
-        # Torch returns the mean over heads: a recomputation that disagreed would be of something else.
-        difference = float((each.mean(dim=1) - output[1]).abs().max())
-        assert difference <= _TOLERANCE, f"recomputed attention is off by {difference}"
-        weights.append(each)
-
-    # ACT calls its backbone once a camera, in the order of the configuration.
-    cameras = [key.removeprefix("observation.images.") for key in policy.config.image_features]
-    layers = policy.model.decoder.layers
-    hooks = [layer.multihead_attn.register_forward_hook(keep_weights, with_kwargs=True) for layer in layers]
-    if cameras:
-        hooks.append(policy.model.backbone.register_forward_hook(keep_grid))
-    try:
-        with _training_mode_kept(policy):
-            actions = policy.predict_action_chunk(dict(batch))  # (batch, slots, action size)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    assert len(weights) == len(layers), f"{len(weights)} of {len(layers)} attention hooks fired"
-    assert len(grids) == len(cameras), f"{len(grids)} grids of {len(cameras)} cameras"
+    layers = range(len(check_act(policy).model.decoder.layers))
+    found = capture(policy, [batch], ["action", *(f"decoder.{layer}.cross_attention.weights" for layer in layers)])
+    actions = found.pop("action").values
     if len(actions) != 1:
         raise InvalidInputError(f"{len(actions)} observations in the batch", field="batch", cure="give one")
-    layout = TokenLayout(_vectors(policy.config), dict(zip(cameras, grids, strict=True)))
-    return Capture(_array(actions[0]), tuple(CrossAttention(_array(each[0]), layout) for each in weights))
+    layout = token_layout(policy, batch)
+    return Capture(actions[0], tuple(CrossAttention(layer.values[0], layout) for layer in found.values()))
 
 
 def head_weights(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -> Tensor:
@@ -173,17 +104,25 @@ def head_weights(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -
     Returns:
         `(batch, heads, slots, tokens)`.
     """
-    import torch
-    from torch.nn import functional
-
-    heads = attention.num_heads
     weight_q, weight_k, _ = attention.in_proj_weight.chunk(3)
     bias_q, bias_k, _ = attention.in_proj_bias.chunk(3)
-    with torch.no_grad():
-        q = functional.linear(query, weight_q, bias_q).reshape(*query.shape[:2], heads, -1).permute(1, 2, 0, 3)
-        k = functional.linear(key, weight_k, bias_k).reshape(*key.shape[:2], heads, -1).permute(1, 2, 3, 0)
-        weights: Tensor = (q @ k / attention.head_dim**0.5).softmax(dim=-1)
+    q = _split_heads(query, weight_q, bias_q, attention.num_heads)
+    k = _split_heads(key, weight_k, bias_k, attention.num_heads)
+    weights: Tensor = (q @ k.transpose(-1, -2) / attention.head_dim**0.5).softmax(dim=-1)
     return weights
+
+
+def project_values(attention: nn.MultiheadAttention, value: Tensor) -> Tensor:
+    """What each head reads at each token: `(tokens, batch, width)` to `(batch, heads, tokens, width / heads)`."""
+    weight, bias = attention.in_proj_weight.chunk(3)[2], attention.in_proj_bias.chunk(3)[2]
+    return _split_heads(value, weight, bias, attention.num_heads)
+
+
+def _split_heads(sequence: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+    from torch.nn import functional
+
+    projected = functional.linear(sequence, weight, bias)
+    return projected.reshape(*projected.shape[:2], heads, -1).permute(1, 2, 0, 3)
 
 
 def shared_scale(maps: Sequence[Weights]) -> float:
@@ -212,23 +151,3 @@ def overlay(frame: Frame, grid: Weights, scale: float) -> Frame:
     mixed = (1 - opacity) * frame + opacity * np.asarray(OVERLAY_COLOUR, np.float64)
     tinted: Frame = np.rint(mixed).astype(np.uint8)
     return tinted
-
-
-def _vectors(config: Any) -> tuple[str, ...]:
-    present = {LATENT: True, STATE: config.robot_state_feature, ENVIRONMENT: config.env_state_feature}
-    return tuple(name for name, feature in present.items() if feature)
-
-
-def _array(tensor: Tensor) -> Weights:
-    return np.asarray(tensor.detach().float().cpu().numpy(), np.float32)
-
-
-@contextmanager
-def _training_mode_kept(policy: nn.Module) -> Iterator[None]:
-    """`predict_action_chunk` switches to evaluation mode and leaves it so."""
-    modes = {module: module.training for module in policy.modules()}
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

@@ -120,7 +120,8 @@ class ArmKinematics:
         # Solving takes milliseconds when there is a solution and hundreds of them when there is none.
         if math.hypot(pan_distance(x, y) - _LIFT_AXIS[0], z - _LIFT_AXIS[1]) > _LONGEST_REACH:
             raise UnreachablePoseError(
-                f"({x:.3f}, {y:.3f}, {z:.3f}) m is further than the outstretched arm", cure=_WORK_AREA_CURE
+                f"the arm cannot reach ({x:.3f}, {y:.3f}, {z:.3f}) m: it is further than the arm is long",
+                cure=_WORK_AREA_CURE,
             )
         low, high = (to_radians(bound)[spec.ARM] for bound in (spec.ACTION_LOW, spec.ACTION_HIGH))
         start = self._seed(pose) if guess is None else to_radians(np.append(guess, 0.0))[spec.ARM]

@@ -157,15 +157,17 @@ def test_policy_is_left_as_it_was(policy: ACTPolicy) -> None:
 
 
 def test_hooks_go_even_if_the_policy_fails(policy: ACTPolicy) -> None:
-    with pytest.raises(KeyError):
-        capture_cross_attention(policy, {})
+    batch = make_batch(policy)
+    batch["observation.state"] = torch.zeros(1, 5)
+    with pytest.raises(RuntimeError):
+        capture_cross_attention(policy, batch)
     assert not any(module._forward_hooks for module in policy.modules())
 
 
 def test_a_hook_that_does_not_fire_is_noticed(policy: ACTPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = policy.model.decoder.layers[0]
     monkeypatch.setattr(layer, "forward", lambda x, *_, **__: x)
-    with pytest.raises(AssertionError, match="0 of 1 attention hooks"):
+    with pytest.raises(AssertionError, match="did not fire: decoder.0.cross_attention.weights"):
         capture_cross_attention(policy, make_batch(policy))
 
 
@@ -211,6 +213,8 @@ def test_attention_built_into_a_policy_is_found_at_its_camera_and_cell(
 def test_other_policies_and_batches_are_refused(policy: ACTPolicy) -> None:
     with pytest.raises(IncompatiblePolicyError, match="Linear is no ACT policy"):
         capture_cross_attention(nn.Linear(1, 1), {})
+    with pytest.raises(InvalidInputError, match="wants observation.state"):
+        capture_cross_attention(policy, {})
     with pytest.raises(InvalidInputError, match="2 observations"):
         capture_cross_attention(policy, make_batch(policy, size=2))
 

@@ -42,7 +42,6 @@ class Status(IntFlag):
     ENCODER = 0x02
     OVERHEAT = 0x04
     OVERCURRENT = 0x08
-    ANGLE = 0x10
     OVERLOAD = 0x20
 
 

@@ -1,0 +1,161 @@
+"""The arm behind the servos: the physics of `PickIntoBoxEnv`, moved by drives and by hands."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import Final
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from autoarm_hardware.twin.calibration import Encoders
+from autoarm_hardware.twin.hand import Hand
+from autoarm_hardware.twin.servo import Drive, Motion
+from gym_autoarm import spec
+from gym_autoarm.kinematics import from_radians, to_radians
+from gym_autoarm.model import CUBE, TIMESTEP, compile_scene, yaw_quaternion
+from gym_autoarm.scene import Scene
+from gym_autoarm.servo import STALL_TORQUE
+
+Vector = NDArray[np.float64]
+
+# The coefficients that LeRobot writes when it connects: with them the gains are the scene's.
+_P: Final = 16
+_D: Final = 32
+
+
+class Body:
+    """A simulated arm, six joints on the servos' side, `advance` on the clock's.
+
+    With LeRobot's coefficients it answers to goals as the simulated environment of the same scene does, delay and
+    backlash included. A joint whose motor is off is free but for the friction of its gears, and goes where a hand
+    takes it. An arm in a hand touches nothing: the hand holds it clear of the table.
+
+    Args:
+        scene: What is on the table, how the arm is built and where it starts.
+        encoders: How its encoders are mounted.
+        hand: What moves the joints that are off; `None` for nobody.
+    """
+
+    def __init__(self, scene: Scene, encoders: Encoders, hand: Hand | None = None) -> None:
+        self.scene = scene
+        self.model = compile_scene(scene)
+        self.data = mujoco.MjData(self.model)
+        self.joints = tuple(BodyJoint(self, index) for index in range(len(spec.JOINTS)))
+        self._encoders = encoders
+        self._hand = hand
+        if hand is not None:
+            self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
+        actuators = slice(0, len(spec.JOINTS))
+        self._gain = self.model.actuator_gainprm[actuators].copy()
+        self._bias = self.model.actuator_biasprm[actuators].copy()
+        self._torque = self.model.actuator_forcerange[actuators, 1].copy()
+        self._drives = [Drive(powered=False)] * len(spec.JOINTS)
+        self._goals: deque[tuple[float, int, float]] = deque()
+        self._goal = np.asarray(scene.start, np.float64)
+        self._setpoint = self._goal.copy()
+        self._geared = self._goal.copy()
+        # Ticks per radian, and the reading at zero radians: what an encoder sees, without the way through the contract.
+        zero, one = from_radians(np.zeros(len(spec.JOINTS))), from_radians(np.ones(len(spec.JOINTS)))
+        self._ticks_per_radian = encoders.scale * (one - zero)
+        self._ticks_at_zero = encoders.zero + encoders.scale * zero
+        self._owed = 0.0
+        self._place()
+        for index, drive in enumerate(self._drives):
+            self._set_motor(index, drive)
+
+    @property
+    def position(self) -> Vector:
+        """Joint positions in the contract's units, `(6,)`."""
+        return from_radians(self.data.qpos[: len(spec.JOINTS)])
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; what is less than a physics step is kept for the next call."""
+        self._owed += seconds
+        while self._owed >= TIMESTEP:
+            self._owed -= TIMESTEP
+            self._step()
+
+    # -- The servos' side --------------------------------------------------------------------------------------------
+
+    def motion(self, index: int) -> Motion:
+        """What the sensors of a joint's servo see."""
+        scale = self._ticks_per_radian[index]
+        return Motion(
+            position=float(self._ticks_at_zero[index] + scale * self.data.qpos[index]),
+            velocity=float(scale * self.data.qvel[index]),
+            load=float(self.data.actuator_force[index]) / STALL_TORQUE if self._drives[index].powered else 0.0,
+        )
+
+    def drive(self, index: int, drive: Drive) -> None:
+        """Drive a joint. The motor obeys at once; a goal takes the scene's latency to arrive."""
+        before, self._drives[index] = self._drives[index], drive
+        if drive.powered and not before.powered:
+            self._goal[index] = self._setpoint[index] = self._geared[index] = self.position[index]
+        if drive.goal is not None:
+            goal = (drive.goal - self._encoders.zero[index]) / self._encoders.scale[index]
+            self._goals.append((self.data.time + self.scene.body.latency / spec.FPS, index, float(goal)))
+        if (drive.powered, drive.p, drive.d, drive.torque) != (before.powered, before.p, before.d, before.torque):
+            self._set_motor(index, drive)
+
+    # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        cube = self.scene.cube
+        start = self.model.joint(CUBE).qposadr[0]
+        self.data.qpos[: len(spec.JOINTS)] = to_radians(self._setpoint)
+        self.data.qpos[start : start + 7] = cube.x, cube.y, cube.size / 2, *yaw_quaternion(cube.yaw)
+        self.data.ctrl[:] = to_radians(self._setpoint)
+        mujoco.mj_forward(self.model, self.data)
+
+    def _set_motor(self, index: int, drive: Drive) -> None:
+        gain, bias = self._gain[index].copy(), self._bias[index].copy()
+        torque = float(self._torque[index])
+        if drive.powered:
+            gain[0] *= drive.p / _P
+            bias[1] *= drive.p / _P
+            bias[2] *= drive.d / _D
+            torque = min(torque, drive.torque * self.scene.body.gains.torque_limit)
+        elif self._hand is None:
+            gain[:], bias[:] = 0.0, 0.0
+        self.model.actuator_gainprm[index] = gain
+        self.model.actuator_biasprm[index] = bias
+        self.model.actuator_forcerange[index] = -torque, torque
+
+    def _step(self) -> None:
+        while self._goals and self._goals[0][0] <= self.data.time:
+            _, index, goal = self._goals.popleft()
+            self._goal[index] = goal
+        for index, drive in enumerate(self._drives):
+            if drive.powered:
+                self._approach(index, drive)
+        slack = self.scene.body.backlash / 2
+        # Play of a gear train: the output moves only once the input has crossed the gap.
+        self._geared = np.clip(self._geared, self._setpoint - slack, self._setpoint + slack)
+        wanted = self._geared
+        if self._hand is not None:
+            powered = np.array([drive.powered for drive in self._drives])
+            wanted = np.where(powered, wanted, self._hand(self.data.time))
+        self.data.ctrl[:] = to_radians(wanted)
+        mujoco.mj_step(self.model, self.data)
+
+    def _approach(self, index: int, drive: Drive) -> None:
+        step = drive.speed / self._encoders.scale[index] * TIMESTEP
+        if drive.goal is None:
+            low, high = spec.ACTION_LOW[index], spec.ACTION_HIGH[index]
+            self._setpoint[index] = min(max(self._setpoint[index] + step, low), high)
+        elif drive.speed == 0:
+            self._setpoint[index] = self._goal[index]
+        else:
+            way = self._goal[index] - self._setpoint[index]
+            self._setpoint[index] += min(max(way, -abs(step)), abs(step))
+
+
+class BodyJoint:
+    """One joint of a body, as its servo knows it."""
+
+    def __init__(self, body: Body, index: int) -> None:
+        self.motion = partial(body.motion, index)
+        self.drive = partial(body.drive, index)

@@ -1,0 +1,69 @@
+"""`autoarm twin`, also `python -m autoarm_hardware.twin`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from autoarm_hardware.twin.faults import Noise
+
+
+@dataclass
+class Twin:
+    """Plug in a simulated SO-101, follower and leader: software for the real one runs against them unchanged.
+
+    Makes the serial ports DIR/follower and DIR/leader, calibration files that fit, and DIR/twin.json with the arguments
+    that LeRobot's commands want. Runs until it is stopped, and takes them away again.
+
+    Example: autoarm twin --dir outputs/twin
+    """
+
+    dir: Path
+    """New, empty, or left by an earlier twin."""
+    leader: Literal["rest", "wave", "sweep"] = "rest"
+    """How a hand moves the leader: not at all, gently, or through all ranges as calibration asks for."""
+    follower: Literal["free", "rest", "wave", "sweep"] = "free"
+    """How a hand moves the follower while its motors are off."""
+    calibrated: bool = True
+    """Whether the arms are calibrated already; otherwise there are no calibration files."""
+    speed: float = 1.0
+    """Simulated seconds a second."""
+    pacing: bool = False
+    """Let bytes take the time that the baud rate gives them, and servos their return delay."""
+    noise: Noise = field(default_factory=Noise)
+    """How the lines mistreat packets."""
+    incidents: tuple[str, ...] = ()
+    """What happens to the follower: KIND:JOINT@START or KIND:JOINT@START-END, in simulated seconds; KIND is silent,
+    undervoltage, overheat, overload, overcurrent, encoder, or unplug (without a joint)."""
+    seed: int = 0
+    """Of the noise."""
+
+    def run(self) -> int:
+        """Serve until SIGINT or SIGTERM."""
+        import json
+        import signal
+        from threading import Event
+
+        from autoarm_hardware.twin import device
+        from autoarm_hardware.twin.faults import Incident
+        from autoarm_hardware.twin.hand import hand
+
+        stop = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        settings = device.Settings(
+            follower_hand=None if self.follower == "free" else hand(self.follower),
+            leader_hand=hand(self.leader),
+            speed=self.speed,
+            pacing=self.pacing,
+            noise=self.noise,
+            incidents=tuple(Incident.parse(text) for text in self.incidents),
+            seed=self.seed,
+            calibrated=self.calibrated,
+        )
+        with device.Twin(self.dir, settings) as twin:
+            note = json.loads((twin.folder.path / "twin.json").read_text())
+            print("\n".join([*note["follower"]["arguments"], *note["leader"]["arguments"]]), flush=True)
+            twin.serve(stop)
+        return 0

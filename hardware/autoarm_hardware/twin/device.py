@@ -1,0 +1,165 @@
+"""The whole twin: follower and leader, powered, plugged in, and alive."""
+
+from __future__ import annotations
+
+import select
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Final, Self
+
+from autoarm_hardware.twin.body import Body
+from autoarm_hardware.twin.bus import Bus
+from autoarm_hardware.twin.calibration import (
+    Calibration,
+    Encoders,
+    follower_calibration,
+    leader_calibration,
+    write_calibration,
+)
+from autoarm_hardware.twin.faults import CONDITIONS, Incident, Kind, Noise
+from autoarm_hardware.twin.folder import TwinFolder
+from autoarm_hardware.twin.hand import Hand, rest
+from autoarm_hardware.twin.servo import Condition, Servo
+from autoarm_hardware.twin.terminal import Terminal
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.scene import Scene
+
+_TICK: Final = 0.01
+"""Seconds that physics may wait for when nobody asks."""
+_LONGEST_GAP: Final = 0.25
+"""Seconds to catch up with at most, after the process was held up: the rest of the time is lost to the twin."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a twin behaves.
+
+    Attributes:
+        scene: The follower's table.
+        follower_hand: Who moves the follower while its motors are off; `None` for nobody.
+        leader_hand: Who moves the leader.
+        speed: Simulated seconds a second.
+        pacing: Whether bytes take the time that the baud rate gives them.
+        noise: How the lines mistreat packets.
+        incidents: What happens to the follower, and when.
+        seed: Of the noise.
+        calibrated: Whether the servos remember the calibration that fits, as those of an arm in use do.
+    """
+
+    scene: Scene = field(default_factory=Scene)
+    follower_hand: Hand | None = None
+    leader_hand: Hand = rest
+    speed: float = 1.0
+    pacing: bool = False
+    noise: Noise = field(default_factory=Noise)
+    incidents: tuple[Incident, ...] = ()
+    seed: int = 0
+    calibrated: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.speed <= 20.0:
+            raise InvalidInputError(f"{self.speed} is not possible", field="speed", cure="above 0, at most 20")
+
+
+class Arm:
+    """One arm: body, servos, bus."""
+
+    def __init__(self, settings: Settings, calibration: Calibration, mover: Hand | None) -> None:
+        self.body = Body(settings.scene, Encoders.mounted(calibration), mover)
+        self.servos = tuple(Servo(joint, index + 1) for index, joint in enumerate(self.body.joints))
+        if settings.calibrated:
+            write_calibration(self.servos, calibration)
+        self.bus = Bus(self.servos, noise=settings.noise, seed=settings.seed, pacing=settings.pacing)
+
+
+class Twin:
+    """Follower and leader behind the ports `folder/follower` and `folder/leader`; a context manager.
+
+    Args:
+        folder: For the links, the calibration files and the note `twin.json`; see `TwinFolder`.
+        settings: How they behave.
+    """
+
+    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.folder = TwinFolder(folder)
+        self.follower = Arm(self.settings, follower_calibration(), self.settings.follower_hand)
+        self.leader = Arm(self.settings, leader_calibration(), self.settings.leader_hand)
+        self._happening: dict[Incident, bool] = {}
+        self._terminals: list[Terminal] = []
+
+    def __enter__(self) -> Self:
+        try:
+            # The note first: what is in the folder after a crash is then known to be a twin's.
+            self.folder.write_note(speed=self.settings.speed, seed=self.settings.seed)
+            for name, arm, calibration in (
+                ("follower", self.follower, follower_calibration()),
+                ("leader", self.leader, leader_calibration()),
+            ):
+                self._terminals.append(Terminal(arm.bus, self.folder.link(name)))
+                if self.settings.calibrated:
+                    self.folder.write_calibration(name, calibration)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unplug both arms and clear the folder."""
+        for terminal in self._terminals:
+            terminal.unplug()
+        self.folder.clear()
+
+    def serve(self, stop: Event) -> None:
+        """Answer and let time pass until `stop` is set, or until nothing is plugged in any more."""
+        poll = select.poll()
+        listening = {terminal.fileno(): terminal for terminal in self._terminals}
+        for number in listening:
+            poll.register(number, select.POLLIN)
+        start = last = time.monotonic()
+        while listening and not stop.is_set():
+            due = [moment for terminal in listening.values() if (moment := terminal.next_due) is not None]
+            wait = min([_TICK, *(moment - last for moment in due)])
+            # poll() counts in whole milliseconds, and the last one is waited for in place.
+            ready = poll.poll(max(0, int(1000 * wait)))
+            now = time.monotonic()
+            elapsed, last = min(now - last, _LONGEST_GAP), now
+            for arm in (self.follower, self.leader):
+                arm.body.advance(elapsed * self.settings.speed)
+            self._let_happen((now - start) * self.settings.speed)
+            for number, _ in ready:
+                if listening[number].is_plugged:
+                    listening[number].receive(now)
+            for number, terminal in list(listening.items()):
+                if terminal.is_plugged:
+                    terminal.send(now)
+                else:
+                    poll.unregister(number)
+                    del listening[number]
+
+    def _let_happen(self, now: float) -> None:
+        for incident in self.settings.incidents:
+            is_on = incident.is_on(now)
+            if is_on != self._happening.get(incident, False):
+                self._happening[incident] = is_on
+                self._change(incident, is_on)
+
+    def _change(self, incident: Incident, is_on: bool) -> None:
+        if incident.joint is None:
+            if is_on:
+                self._terminals[0].unplug()
+            return
+        servo = self.follower.servos[spec.JOINTS.index(incident.joint)]
+        if incident.kind is Kind.SILENT:
+            (self.follower.bus.silent.add if is_on else self.follower.bus.silent.discard)(servo.id)
+        else:
+            servo.condition = CONDITIONS[incident.kind] if is_on else Condition()

@@ -1,0 +1,290 @@
+"""One STS3215: its memory, and what writing to it does to the joint it turns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Final, NamedTuple, Protocol
+
+from autoarm_hardware.twin.control_table import BAUD_RATES, EEPROM_END, REGISTERS, TABLE_END, TICKS, Register
+from autoarm_hardware.twin.protocol import Status
+
+_LIVE: Final = (REGISTERS["Present_Position"].address, REGISTERS["Goal_Position_2"].end)
+_CENTRE: Final = TICKS // 2
+_CALIBRATE: Final = 128
+"""Written to Torque_Enable, it makes the present position the centre."""
+_STALL_CURRENT: Final = 2.7 / 0.0065
+"""2.7 A (datasheet, 12 V) in units of Present_Current."""
+
+
+class Mode(IntEnum):
+    """Values of Operating_Mode. In `PWM` and `STEP`, which no LeRobot driver uses, the twin's motor is off."""
+
+    POSITION = 0
+    VELOCITY = 1
+    PWM = 2
+    STEP = 3
+
+
+class Motion(NamedTuple):
+    """How a joint moves now, as its servo's sensors see it.
+
+    Attributes:
+        position: Ticks, not wrapped at the encoder's turn.
+        velocity: Ticks/s.
+        load: Torque of the motor, as a fraction of stall torque, -1 to 1.
+    """
+
+    position: float
+    velocity: float = 0.0
+    load: float = 0.0
+
+
+class Drive(NamedTuple):
+    """What a servo does to its joint.
+
+    Attributes:
+        powered: Whether the motor holds; otherwise the joint is free but for its gears.
+        goal: Position to reach, ticks as in `Motion`; none in velocity mode.
+        speed: Ticks/s at which the goal is approached at most (0: no limit), or in velocity mode, signed, kept.
+        p: Value of P_Coefficient.
+        d: Value of D_Coefficient.
+        torque: Largest torque, as a fraction of stall torque.
+    """
+
+    powered: bool
+    goal: float | None = None
+    speed: float = 0.0
+    p: int = 16
+    d: int = 32
+    torque: float = 1.0
+
+
+class Joint(Protocol):
+    """What a servo turns and measures."""
+
+    def motion(self) -> Motion:
+        """How it moves now."""
+        ...
+
+    def drive(self, drive: Drive) -> None:
+        """From now on, be driven like this."""
+        ...
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The servo's surroundings: volts, degrees C, and what its electronics complain of besides."""
+
+    voltage: float = 12.0
+    temperature: float = 30.0
+    complaint: Status = Status.OK
+
+
+@lru_cache
+def _writable(address: int, end: int) -> dict[str, Register]:
+    """The registers that a write to the addresses before `end` touches."""
+    return {
+        name: register
+        for name, register in REGISTERS.items()
+        if register.address < end and register.end > address and not register.read_only
+    }
+
+
+class Servo:
+    """Memory and firmware of one servo.
+
+    Two things that Feetech does not document are the twin's own choice: a servo whose torque is switched on holds
+    still, unless a goal was written while it was off; and a factory reset leaves the id as it is.
+    """
+
+    def __init__(self, joint: Joint, servo_id: int = 1) -> None:
+        self._joint = joint
+        self._condition = Condition()
+        self._memory = bytearray(TABLE_END)
+        for name, register in REGISTERS.items():
+            self._store(name, register.decode(register.default))
+        self._store("ID", servo_id)
+        self._saved = bytes(self._memory[:EEPROM_END])
+        self._pending: tuple[int, bytes] | None = None
+        self._goal_is_new = False
+        self.power_up()
+
+    # -- The memory, by name -----------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> int:
+        """The decoded value of a register."""
+        register = REGISTERS[name]
+        if _LIVE[0] <= register.address < _LIVE[1]:
+            self._measure()
+        return register.decode(int.from_bytes(self._memory[register.address : register.end], "little"))
+
+    def __setitem__(self, name: str, value: int) -> None:
+        """Set a register as a write with an open lock does."""
+        lock, self._memory[REGISTERS["Lock"].address] = self._memory[REGISTERS["Lock"].address], 0
+        register = REGISTERS[name]
+        self.write(register.address, register.encode(value).to_bytes(register.size, "little"))
+        self._memory[REGISTERS["Lock"].address] = lock
+
+    @property
+    def id(self) -> int:
+        """Its number on the bus."""
+        return self._memory[REGISTERS["ID"].address]
+
+    @property
+    def baud_rate(self) -> int:
+        """Bits/s at which it listens and answers."""
+        return BAUD_RATES[self._memory[REGISTERS["Baud_Rate"].address]]
+
+    @property
+    def return_delay(self) -> float:
+        """Seconds it waits before it answers."""
+        return self["Return_Delay_Time"] * 2e-6
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether it answers to more than PING and READ."""
+        return bool(self["Response_Status_Level"])
+
+    @property
+    def status(self) -> Status:
+        """What troubles it now."""
+        condition = self._condition
+        status = condition.complaint
+        decivolts = round(condition.voltage * 10)
+        if not self["Min_Voltage_Limit"] <= decivolts <= self["Max_Voltage_Limit"]:
+            status |= Status.VOLTAGE
+        if condition.temperature > self["Max_Temperature_Limit"]:
+            status |= Status.OVERHEAT
+        return status
+
+    @property
+    def condition(self) -> Condition:
+        """Its surroundings. Those that Unloading_Condition names switch the torque off."""
+        return self._condition
+
+    @condition.setter
+    def condition(self, condition: Condition) -> None:
+        self._condition = condition
+        if self.status & self["Unloading_Condition"]:
+            self._store("Torque_Enable", 0)
+            self._command()
+
+    # -- What packets ask for ----------------------------------------------------------------------------------------
+
+    def read(self, address: int, length: int) -> bytes:
+        """Bytes of the memory; beyond its end there are zeros."""
+        end = address + length
+        if address < _LIVE[1] and end > _LIVE[0]:
+            # Nearly every read is of the position alone, a thousand times a second.
+            self._measure(everything=end > REGISTERS["Present_Position"].end)
+        return bytes(self._memory[address:end]).ljust(length, b"\0")
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes. What is read-only or does not exist stays; what is too large becomes the largest value."""
+        end = address + len(data)
+        touched = _writable(address, end)
+        was_on = self["Torque_Enable"] == 1
+        for name, register in touched.items():
+            for place in range(max(address, register.address), min(end, register.end)):
+                self._memory[place] = data[place - address]
+            self._store(name, self[name])
+            if register.address < EEPROM_END and not self["Lock"]:
+                saved = bytearray(self._saved)
+                saved[register.address : register.end] = self._memory[register.address : register.end]
+                self._saved = bytes(saved)
+        if "Torque_Enable" in touched:
+            self._switch(was_on)
+        self._goal_is_new |= "Goal_Position" in touched
+        if touched:
+            self._command()
+
+    def reg_write(self, address: int, data: bytes) -> None:
+        """Keep a write for `action`; a later one takes its place."""
+        self._pending = address, data
+        self._memory[REGISTERS["Asynchronous_Write"].address] = 1
+
+    def action(self) -> None:
+        """Carry out the write that was kept, if there is one."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._memory[REGISTERS["Asynchronous_Write"].address] = 0
+            self.write(*pending)
+
+    def reset(self) -> None:
+        """Factory settings."""
+        servo_id = self.id
+        for name, register in REGISTERS.items():
+            self._store(name, register.decode(register.default))
+        self._store("ID", servo_id)
+        self._saved = bytes(self._memory[:EEPROM_END])
+        self.power_up()
+
+    def power_up(self) -> None:
+        """What happens when power comes: what was not saved is forgotten, and the joint is free."""
+        self._memory[:EEPROM_END] = self._saved
+        for name, register in REGISTERS.items():
+            if register.address >= EEPROM_END:
+                self._store(name, register.decode(register.default))
+        self._store("Torque_Limit", self["Max_Torque_Limit"])
+        self._pending = None
+        self._goal_is_new = False
+        self._command()
+
+    # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _store(self, name: str, value: int) -> None:
+        register = REGISTERS[name]
+        self._memory[register.address : register.end] = register.encode(value).to_bytes(register.size, "little")
+
+    def _switch(self, was_on: bool) -> None:
+        torque = self["Torque_Enable"]
+        if torque == _CALIBRATE:
+            raw = round(self._joint.motion().position)
+            self["Homing_Offset"] = raw % TICKS - _CENTRE
+            self._store("Torque_Enable", int(was_on))
+        elif torque == 1 and not was_on and not self._goal_is_new:
+            self._store("Goal_Position", self["Present_Position"])
+        elif torque == 0:
+            self._goal_is_new = False
+
+    def _present(self, position: float) -> int:
+        # One turn only, as bit 4 of Phase asks; LeRobot clears it.
+        return (round(position) - self["Homing_Offset"]) % TICKS
+
+    def _command(self) -> None:
+        mode = self["Operating_Mode"]
+        powered = self["Torque_Enable"] == 1 and mode in (Mode.POSITION, Mode.VELOCITY)
+        goal = None
+        if powered and mode == Mode.POSITION:
+            position = self._joint.motion().position
+            low, high = self["Min_Position_Limit"], self["Max_Position_Limit"]
+            wanted = min(max(self["Goal_Position"], low), high)
+            # The firmware compares with what it reads, and does not take the short way round.
+            goal = round(position) + wanted - self._present(position)
+        self._joint.drive(
+            Drive(
+                powered=powered,
+                goal=goal,
+                speed=self["Goal_Velocity"],
+                p=self["P_Coefficient"],
+                d=self["D_Coefficient"],
+                torque=self["Torque_Limit"] / 1000,
+            )
+        )
+
+    def _measure(self, everything: bool = True) -> None:
+        motion = self._joint.motion()
+        self._store("Present_Position", self._present(motion.position))
+        if not everything:
+            return
+        self._store("Present_Velocity", round(motion.velocity))
+        self._store("Present_Load", round(1000 * motion.load))
+        self._store("Present_Voltage", round(10 * self._condition.voltage))
+        self._store("Present_Temperature", round(self._condition.temperature))
+        self._store("Status", self.status)
+        self._store("Moving", math.fabs(motion.velocity) > self["Moving_Velocity_Threshold"])
+        self._store("Present_Current", round(abs(motion.load) * _STALL_CURRENT))
+        self._store("Goal_Position_2", self["Goal_Position"])
