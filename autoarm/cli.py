@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import tyro
 
@@ -28,9 +29,16 @@ DESCRIPTION = """Teach an SO-101 arm to put a cube in a box, and measure where t
 Start with `autoarm demo`, or `autoarm doctor` if something does not work."""
 
 
+def command_type() -> Any:
+    """What tyro reads a command line as: one of the subcommands."""
+    # `autoarm` and `autoarm_hardware` know nothing of each other: a command that lives there is found by its name.
+    twin = import_module("autoarm_hardware.twin.command").Twin
+    return Command | Annotated[twin, tyro.conf.subcommand("twin")]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done, 1 a check failed, 2 bad input."""
-    command = tyro.cli(Command, prog="autoarm", description=DESCRIPTION, args=arguments)
+    command = tyro.cli(command_type(), prog="autoarm", description=DESCRIPTION, args=arguments)
     try:
         sys.exit(command.run())
     except AutoArmError as error:

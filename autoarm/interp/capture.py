@@ -80,7 +80,8 @@ def _capture_one(policy: Any, batch: Batch, found: Mapping[str, Site]) -> dict[s
     seen: dict[str, Tensor] = {}
     callbacks = {name: partial(seen.__setitem__, name) for name in found}
     with state_kept(policy), torch.no_grad(), attached(policy, found, callbacks):
-        policy.predict_action_chunk(dict(batch))
+        # The class's own method: a recorder sits in front of the policy's, and this is no step of an episode.
+        type(policy).predict_action_chunk(policy, dict(batch))
     return {name: to_numpy(seen[name]) for name in found}
 
 

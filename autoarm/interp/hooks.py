@@ -54,7 +54,8 @@ def attached(policy: Any, found: Mapping[str, Site], callbacks: Mapping[str, Cal
 
     with ExitStack() as stack:
         handles = [policy.model.register_forward_pre_hook(start)]
-        handles += [site.port.attach(site.module, counting(name, site)) for name, site in found.items()]
+        for name, site in found.items():
+            handles += site.port.attach(site.module, counting(name, site))
         handles.append(policy.model.register_forward_hook(finish))
         for handle in handles:
             stack.callback(handle.remove)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, SupportsIndex
+from typing import Any, Final, SupportsIndex
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from torch import Tensor
 from autoarm.interp.hooks import Passes, attached
 from autoarm.interp.named_array import NamedArray, axis_number
 from autoarm.interp.policy_state import state_kept
-from autoarm.interp.ports import Callback
+from autoarm.interp.ports import Callback, Weights
 from autoarm.interp.sites import Site, resolve
 from gym_autoarm.errors import InvalidInputError
+
+_CPU: Final = torch.device("cpu")
 
 Places = Mapping[str, Sequence[SupportsIndex] | NDArray[np.integer]]
 """Some places by the name of an axis, such as `{"slot": [0, 1], "unit": [7]}`: all combinations of these."""
@@ -30,15 +32,28 @@ class Edit:
     Attributes:
         change: From the values at the chosen places, batch first, to new ones of the same shape.
         at: Where; everywhere if None. Tokens by name: `{"token": token_layout(policy).indices("state")}`.
+        renormalise: Whether the last axis sums to 1 again afterwards, as attention does.
     """
 
     change: Callable[[Tensor], Tensor]
     at: Places | None = None
+    renormalise: bool = False
 
 
 def zero(at: Places | None = None) -> Edit:
     """Put zeros."""
     return Edit(torch.zeros_like, at)
+
+
+def block(at: Places) -> Edit:
+    """Keep attention away from some tokens, as if they had been masked: what is left sums to 1 again.
+
+    Zeroed weights alone would still carry something: how much attention they took from the others.
+
+    Args:
+        at: Of a site that ends in `.weights`, such as `{"query": pixels, "token": state}`.
+    """
+    return Edit(torch.zeros_like, at, renormalise=True)
 
 
 def replace(values: NamedArray | ArrayLike | Tensor, at: Places | None = None) -> Edit:
@@ -67,10 +82,7 @@ def mean(reference: NamedArray, at: Places | None = None) -> Edit:
         at: Where.
     """
     average = reference.mean("batch")
-    values = torch.as_tensor(average.values)
-    if at is not None:
-        values = values[_grid(average.axes, values.shape, at, torch.device("cpu"))]
-    return replace(values, at)
+    return replace(chosen(average, at), at)
 
 
 @contextmanager
@@ -80,6 +92,7 @@ def intervene(policy: Any, edits: Mapping[str, Edit | Callable[[Tensor], Tensor]
     An edit acts when a chunk is predicted. So that it acts from the first action on, the policy begins the block with
     an empty queue; after it, the queue is what it was before, as are modes, random state, hooks and weights. The policy
     is in evaluation mode meanwhile. Edits of one attention combine: weights first, then heads, then its output.
+    What is captured or recorded within the block is edited; a recording begun before it sees values before their edit.
 
     Args:
         policy: A LeRobot `ACTPolicy`; a `LeRobotPolicy` acts edited while its attribute `policy` is.
@@ -111,15 +124,27 @@ def intervene(policy: Any, edits: Mapping[str, Edit | Callable[[Tensor], Tensor]
             )
 
 
+def chosen(values: NamedArray, at: Places | None) -> NDArray[np.float32]:
+    """The values at some places; all combinations of these, every axis staying where it is."""
+    if at is None:
+        return values.values
+    for axis in at:
+        values.axis(axis)
+    places = _grid(values.axes, values.values.shape, at, _CPU)
+    return np.asarray(values.values[tuple(index.numpy() for index in places)], np.float32)
+
+
 def _callback(name: str, site: Site, edit: Edit | Callable[[Tensor], Tensor], problems: list[Exception]) -> Callback:
-    chosen = edit if isinstance(edit, Edit) else Edit(edit)
-    if chosen.at is not None:
-        for axis in chosen.at:
+    whole = edit if isinstance(edit, Edit) else Edit(edit)
+    if whole.at is not None:
+        for axis in whole.at:
             axis_number(site.axes, axis)
+    if whole.renormalise and not isinstance(site.port, Weights):
+        raise InvalidInputError("only attention can be blocked", field=name, cure="choose a site that ends in .weights")
 
     def change(values: Tensor) -> Tensor:
         try:
-            return _apply(name, site, chosen, values)
+            return _apply(name, site, whole, values)
         except Exception as problem:
             problems.append(problem)
             raise
@@ -128,8 +153,19 @@ def _callback(name: str, site: Site, edit: Edit | Callable[[Tensor], Tensor], pr
 
 
 def _apply(name: str, site: Site, edit: Edit, values: Tensor) -> Tensor:
+    edited = _apply_at(name, site, edit, values)
+    if not edit.renormalise:
+        return edited
+    sums = edited.sum(dim=-1, keepdim=True)
+    if not (sums > 0).all():
+        raise InvalidInputError("no attention is left for some queries", field=name, cure="block fewer tokens")
+    return edited / sums
+
+
+def _apply_at(name: str, site: Site, edit: Edit, values: Tensor) -> Tensor:
     if edit.at is None:
-        return _checked(name, site, edit.change(values), values)
+        # A copy: a function that works in place would reach the other uses of these values too.
+        return _checked(name, site, edit.change(values.clone()), values)
     places = _grid(site.axes, values.shape, edit.at, values.device)
     old = values[places]
     edited = values.clone()
@@ -146,15 +182,15 @@ def _checked(name: str, site: Site, new: Any, old: Tensor) -> Tensor:
     return new.to(old)
 
 
-def _grid(axes: tuple[str, ...], shape: Sequence[int], at: Places, device: torch.device) -> tuple[slice | Tensor, ...]:
+def _grid(axes: tuple[str, ...], shape: Sequence[int], at: Places, device: torch.device) -> tuple[Tensor, ...]:
     """Indices of all combinations of places, every axis staying where it is."""
     grid = []
     for number, (axis, length) in enumerate(zip(axes, shape, strict=True)):
-        chosen = np.arange(length) if axis not in at else np.asarray(at[axis], np.int64).ravel()
-        outside = chosen[(chosen < -length) | (chosen >= length)]
+        places = np.arange(length) if axis not in at else np.asarray(at[axis], np.int64).ravel()
+        outside = places[(places < -length) | (places >= length)]
         if outside.size:
             raise InvalidInputError(f"there is no {outside[0]} among {length}", field=axis, cure=f"0 to {length - 1}")
-        index = torch.as_tensor(chosen, device=device)
+        index = torch.as_tensor(places, device=device)
         grid.append(index.reshape([-1 if other == number else 1 for other in range(len(axes))]))
     return tuple(grid)
 

@@ -62,6 +62,7 @@ CPU: Final = TrainConfig(
         "dropout": 0.0,
         "pretrained_backbone_weights": None,
     },
+    steps=3000,
 )
 
 # The published recipe of ACT as LeRobot has it, on frames of the cameras' own size.

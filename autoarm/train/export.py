@@ -49,6 +49,8 @@ def export_policy(run: Path, out: Path, results: list[Path] | None = None, title
             raise InvalidFileError("does not fit into float16", file=folder / WEIGHTS, field=broken[0])
         save_file({name: value.contiguous() for name, value in half.items()}, temporary / WEIGHTS, metadata)
         (temporary / "README.md").write_text(card, encoding="utf-8")
+        for file in temporary.iterdir():
+            file.chmod(0o644)  # safetensors' own files are their maker's alone, and a wheel keeps that
 
     replace_folder(out, fill)
     return out
@@ -73,6 +75,7 @@ def model_card(title: str, folder: Path, results: list[Result]) -> str:
             f"| backbone | {backbone} |",
             f"| frames | resized to {size} by the policy's own preprocessor |",
             f"| training | {record['step']} steps of {config['batch_size']} samples, seed {config['seed']} |",
+            "| command | `autoarm train DATASET --out RUN`, with the settings below |",
             f"| dataset | content hash `{record['dataset'][:16]}` |",
             "",
             "```json",

@@ -167,7 +167,7 @@ def test_hooks_go_even_if_the_policy_fails(policy: ACTPolicy) -> None:
 def test_a_hook_that_does_not_fire_is_noticed(policy: ACTPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = policy.model.decoder.layers[0]
     monkeypatch.setattr(layer, "forward", lambda x, *_, **__: x)
-    with pytest.raises(AssertionError, match="did not fire: decoder.0.cross_attention.weights"):
+    with pytest.raises(AssertionError, match=r"did not fire: decoder\.0\.cross_attention\.weights"):
         capture_cross_attention(policy, make_batch(policy))
 
 
@@ -213,7 +213,7 @@ def test_attention_built_into_a_policy_is_found_at_its_camera_and_cell(
 def test_other_policies_and_batches_are_refused(policy: ACTPolicy) -> None:
     with pytest.raises(IncompatiblePolicyError, match="Linear is no ACT policy"):
         capture_cross_attention(nn.Linear(1, 1), {})
-    with pytest.raises(InvalidInputError, match="wants observation.state"):
+    with pytest.raises(InvalidInputError, match=r"wants observation\.state"):
         capture_cross_attention(policy, {})
     with pytest.raises(InvalidInputError, match="2 observations"):
         capture_cross_attention(policy, make_batch(policy, size=2))

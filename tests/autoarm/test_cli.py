@@ -14,7 +14,7 @@ from autoarm import cli
 from autoarm.commands.doctor import Doctor
 from gym_autoarm.errors import InvalidInputError
 
-COMMANDS = ["demo", "collect", "train", "eval", "doctor"]
+COMMANDS = ["demo", "collect", "train", "eval", "doctor", "twin"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

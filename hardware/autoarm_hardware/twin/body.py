@@ -120,6 +120,8 @@ class Body:
             torque = min(torque, drive.torque * self.scene.body.gains.torque_limit)
         elif self._hand is None:
             gain[:], bias[:] = 0.0, 0.0
+        else:
+            torque = self.scene.body.gains.torque_limit  # a hand is as strong as an arm's servo
         self.model.actuator_gainprm[index] = gain
         self.model.actuator_biasprm[index] = bias
         self.model.actuator_forcerange[index] = -torque, torque

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
-from autoarm_hardware.twin.faults import Noise, NoiseMaker
-from autoarm_hardware.twin.protocol import BROADCAST_ID, Instruction, Packet
+from autoarm_hardware.twin.faults import NoiseMaker
+from autoarm_hardware.twin.protocol import BROADCAST_ID, MAX_PARAMETERS, Instruction, Packet
 from autoarm_hardware.twin.servo import Servo
 
 _BITS: Final = 10
@@ -28,26 +28,23 @@ class Bus:
 
     Args:
         servos: In any order.
-        noise: How the line mistreats packets.
-        seed: Of the noise.
+        noise: What mistreats packets on the line.
         pacing: Whether bytes take the time that the baud rate gives them, and servos their Return_Delay_Time.
     """
 
-    def __init__(
-        self, servos: Sequence[Servo], *, noise: Noise | None = None, seed: int = 0, pacing: bool = False
-    ) -> None:
+    def __init__(self, servos: Sequence[Servo], *, noise: NoiseMaker | None = None, pacing: bool = False) -> None:
         self.servos = tuple(servos)
         self.silent: set[int] = set()
         """Ids of servos that neither hear nor answer."""
-        self._noise = NoiseMaker(noise or Noise(), seed)
+        self._noise = noise
         self._pacing = pacing
 
     def answer(self, request: Packet, baud_rate: int) -> list[Reply]:
-        """Carry out `request`, sent at `baud_rate`, and say what comes back.
+        """Carry out `request`, sent at `baud_rate`, and say what comes back, in order.
 
         A servo set to another baud rate hears nothing, and a request to an id that nobody has stays without answer.
         """
-        if self._noise.loses_request():
+        if self._noise is not None and self._noise.loses_request():
             return []
         listeners = [servo for servo in self.servos if servo.baud_rate == baud_rate and servo.id not in self.silent]
         sent = len(request.encode()) * _BITS / baud_rate if self._pacing else 0.0
@@ -56,13 +53,14 @@ class Bus:
             if self._pacing:
                 # One line: each waits until the one before has ended.
                 sent += delay + len(answer) * _BITS / baud_rate
-            replies += [Reply(data, sent + late) for data, late in self._noise.disturb(answer)]
+            arrived = [(answer, 0.0)] if self._noise is None else self._noise.disturb(answer)
+            replies += [Reply(data, sent + late) for data, late in arrived]
         return replies
 
     def _answers(self, request: Packet, listeners: list[Servo]) -> list[tuple[float, bytes]]:
         parameters = request.parameters
         match request.code:
-            case Instruction.SYNC_READ if len(parameters) > 2:
+            case Instruction.SYNC_READ if len(parameters) > 2 and parameters[1] <= MAX_PARAMETERS:
                 address, length, *ids = parameters
                 named = [servo for wanted in ids for servo in listeners if servo.id == wanted]
                 return _one_by_one(named, [servo.read(address, length) for servo in named])
@@ -79,7 +77,7 @@ class Bus:
             match request.code:
                 case Instruction.PING:
                     data, silent = b"", False
-                case Instruction.READ if len(parameters) == 2:
+                case Instruction.READ if len(parameters) == 2 and parameters[1] <= MAX_PARAMETERS:
                     data, silent = servo.read(*parameters), request.id == BROADCAST_ID
                 case Instruction.WRITE if len(parameters) > 1:
                     data = b""

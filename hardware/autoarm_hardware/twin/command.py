@@ -26,7 +26,7 @@ class Twin:
     follower: Literal["free", "rest", "wave", "sweep"] = "free"
     """How a hand moves the follower while its motors are off."""
     calibrated: bool = True
-    """Whether the arms are calibrated already; otherwise there are no calibration files."""
+    """Whether the arms are calibrated already, as files left in DIR say if there are any."""
     speed: float = 1.0
     """Simulated seconds a second."""
     pacing: bool = False
@@ -34,19 +34,20 @@ class Twin:
     noise: Noise = field(default_factory=Noise)
     """How the lines mistreat packets."""
     incidents: tuple[str, ...] = ()
-    """What happens to the follower: KIND:JOINT@START or KIND:JOINT@START-END, in simulated seconds; KIND is silent,
-    undervoltage, overheat, overload, overcurrent, encoder, or unplug (without a joint)."""
+    """What happens to the follower, in simulated seconds: overheat:elbow_flex@5-8, silent:gripper@3, unplug@20."""
     seed: int = 0
     """Of the noise."""
 
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM."""
         import json
+        import shlex
         import signal
         from threading import Event
 
         from autoarm_hardware.twin import device
         from autoarm_hardware.twin.faults import Incident
+        from autoarm_hardware.twin.folder import ARMS, NOTE
         from autoarm_hardware.twin.hand import hand
 
         stop = Event()
@@ -63,7 +64,8 @@ class Twin:
             calibrated=self.calibrated,
         )
         with device.Twin(self.dir, settings) as twin:
-            note = json.loads((twin.folder.path / "twin.json").read_text())
-            print("\n".join([*note["follower"]["arguments"], *note["leader"]["arguments"]]), flush=True)
+            note = json.loads((twin.folder.path / NOTE).read_text())
+            for arm in ARMS:
+                print(f"{arm}: {shlex.join(note[arm]['arguments'])}", flush=True)
             twin.serve(stop)
         return 0

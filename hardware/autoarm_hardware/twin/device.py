@@ -19,7 +19,7 @@ from autoarm_hardware.twin.calibration import (
     leader_calibration,
     write_calibration,
 )
-from autoarm_hardware.twin.faults import CONDITIONS, Incident, Kind, Noise
+from autoarm_hardware.twin.faults import CONDITIONS, Incident, Kind, Noise, NoiseMaker
 from autoarm_hardware.twin.folder import TwinFolder
 from autoarm_hardware.twin.hand import Hand, rest
 from autoarm_hardware.twin.servo import Condition, Servo
@@ -47,7 +47,7 @@ class Settings:
         noise: How the lines mistreat packets.
         incidents: What happens to the follower, and when.
         seed: Of the noise.
-        calibrated: Whether the servos remember the calibration that fits, as those of an arm in use do.
+        calibrated: Whether the servos remember a calibration, as those of an arm in use do.
     """
 
     scene: Scene = field(default_factory=Scene)
@@ -66,29 +66,37 @@ class Settings:
 
 
 class Arm:
-    """One arm: body, servos, bus."""
+    """One arm: body, servos, bus.
 
-    def __init__(self, settings: Settings, calibration: Calibration, mover: Hand | None) -> None:
+    Args:
+        name: `follower` or `leader`; of its noise, too.
+        settings: How it behaves.
+        calibration: The one that fits it.
+        mover: Who moves it while its motors are off.
+    """
+
+    def __init__(self, name: str, settings: Settings, calibration: Calibration, mover: Hand | None = None) -> None:
+        self.name = name
+        self.calibration = calibration
         self.body = Body(settings.scene, Encoders.mounted(calibration), mover)
         self.servos = tuple(Servo(joint, index + 1) for index, joint in enumerate(self.body.joints))
-        if settings.calibrated:
-            write_calibration(self.servos, calibration)
-        self.bus = Bus(self.servos, noise=settings.noise, seed=settings.seed, pacing=settings.pacing)
+        self.bus = Bus(self.servos, noise=NoiseMaker(settings.noise, settings.seed, name), pacing=settings.pacing)
 
 
 class Twin:
     """Follower and leader behind the ports `folder/follower` and `folder/leader`; a context manager.
 
     Args:
-        folder: For the links, the calibration files and the note `twin.json`; see `TwinFolder`.
+        folder: For the links, the calibration files and the note `twin.json`; see `TwinFolder`. Calibration files
+            that LeRobot has left there count.
         settings: How they behave.
     """
 
     def __init__(self, folder: Path, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
+        self.follower = Arm("follower", self.settings, follower_calibration(), self.settings.follower_hand)
+        self.leader = Arm("leader", self.settings, leader_calibration(), self.settings.leader_hand)
         self.folder = TwinFolder(folder)
-        self.follower = Arm(self.settings, follower_calibration(), self.settings.follower_hand)
-        self.leader = Arm(self.settings, leader_calibration(), self.settings.leader_hand)
         self._happening: dict[Incident, bool] = {}
         self._terminals: list[Terminal] = []
 
@@ -96,13 +104,11 @@ class Twin:
         try:
             # The note first: what is in the folder after a crash is then known to be a twin's.
             self.folder.write_note(speed=self.settings.speed, seed=self.settings.seed)
-            for name, arm, calibration in (
-                ("follower", self.follower, follower_calibration()),
-                ("leader", self.leader, leader_calibration()),
-            ):
-                self._terminals.append(Terminal(arm.bus, self.folder.link(name)))
+            for arm in (self.follower, self.leader):
                 if self.settings.calibrated:
-                    self.folder.write_calibration(name, calibration)
+                    # A real arm remembers what LeRobot calibrated last time.
+                    write_calibration(arm.servos, self.folder.keep_calibration(arm.name, arm.calibration))
+                self._terminals.append(Terminal(arm.bus, self.folder.link(arm.name)))
         except BaseException:
             self.close()
             raise

@@ -51,12 +51,12 @@ class Noise:
 
 
 class NoiseMaker:
-    """Mistreats packets at random; the same seed mistreats the same ones."""
+    """Mistreats packets at random; the same seed and name mistreat the same ones."""
 
-    def __init__(self, noise: Noise, seed: int) -> None:
+    def __init__(self, noise: Noise, seed: int, name: str) -> None:
         self._noise = noise
-        self._requests = stream(seed, "requests")
-        self._answers = stream(seed, "answers")
+        self._requests = stream(seed, name, "requests")
+        self._answers = stream(seed, name, "answers")
 
     def loses_request(self) -> bool:
         """Whether the next request is lost."""

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from autoarm_hardware.twin.calibration import Calibration
+from autoarm_hardware.twin.calibration import Calibration, JointCalibration
+from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError
 
 NOTE: Final = "twin.json"
@@ -20,7 +21,8 @@ ARMS: Final = ("follower", "leader")
 class TwinFolder:
     """A folder while a twin uses it.
 
-    It may be new, empty, or one that an earlier twin left; any other is not touched.
+    It may be new, empty, or one that an earlier twin left; any other is not touched. Calibrations that LeRobot has
+    written into it stay when the twin goes.
 
     Raises:
         InvalidFileError: If the folder is somebody else's, or a twin that still runs has it.
@@ -28,6 +30,7 @@ class TwinFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._written: dict[Path, str] = {}
         self._is_new = not path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -35,10 +38,9 @@ class TwinFolder:
         except OSError as error:
             raise InvalidFileError(f"cannot be used: {error.strerror or error}", file=path) from error
         foreign = sorted(names - {NOTE, CALIBRATION, *ARMS})
-        if foreign or (names and NOTE not in names):
-            what = foreign[0] if foreign else sorted(names)[0]
+        if foreign:
             raise InvalidFileError(
-                f"holds {what}, which no twin has put there", file=path, cure="name a new or an empty folder"
+                f"holds {foreign[0]}, which no twin has put there", file=path, cure="name a new or an empty folder"
             )
         if NOTE in names and (pid := _owner(self.path / NOTE)) is not None:
             raise InvalidFileError(
@@ -48,20 +50,28 @@ class TwinFolder:
             )
         for arm in ARMS:
             link = self.path / arm
-            if link.is_symlink():
+            if link.is_symlink() and NOTE in names:
                 link.unlink()
-            elif link.exists():
+            elif link.exists(follow_symlinks=False):
                 raise InvalidFileError("is no link of a twin", file=link, cure="name a new or an empty folder")
 
     def link(self, arm: str) -> Path:
         """Where the link to an arm's port belongs."""
         return self.path / arm
 
-    def write_calibration(self, arm: str, calibration: Calibration) -> None:
-        """Write an arm's calibration where LeRobot looks for it, as LeRobot writes it."""
-        (self.path / CALIBRATION).mkdir(exist_ok=True)
-        content = {joint: asdict(values) for joint, values in calibration.items()}
-        _write(self.path / CALIBRATION / f"{arm}.json", json.dumps(content, indent=4))
+    def keep_calibration(self, arm: str, default: Calibration) -> Calibration:
+        """The calibration that lies in the folder for an arm; if there is none, `default` is put there.
+
+        Raises:
+            InvalidFileError: If there is one, and LeRobot could not have written it.
+        """
+        path = self.path / CALIBRATION / f"{arm}.json"
+        if path.exists():
+            return _read_calibration(path)
+        path.parent.mkdir(exist_ok=True)
+        content = json.dumps({joint: asdict(values) for joint, values in default.items()}, indent=4)
+        self._written[path] = _write(path, content)
+        return default
 
     def write_note(self, **more: Any) -> None:
         """Write down whose the folder is, its ports, and what LeRobot's commands want to be told about them."""
@@ -99,12 +109,29 @@ class TwinFolder:
         """Remove what this twin has put there, and the folder too if it made it and nothing else is in it."""
         for arm in ARMS:
             (self.path / arm).unlink(missing_ok=True)
-            (self.path / CALIBRATION / f"{arm}.json").unlink(missing_ok=True)
+        for path, content in self._written.items():
+            with suppress(OSError):
+                if path.read_text(encoding="utf-8") == content:
+                    path.unlink()
         (self.path / NOTE).unlink(missing_ok=True)
         with suppress(OSError):
             (self.path / CALIBRATION).rmdir()
             if self._is_new:
                 self.path.rmdir()
+
+
+def _read_calibration(path: Path) -> Calibration:
+    try:
+        content = json.loads(path.read_bytes())
+        calibration = {joint: JointCalibration(**content[joint]) for joint in spec.JOINTS}
+        for entry in calibration.values():
+            if any(type(value) is not int for value in asdict(entry).values()):
+                raise TypeError("it wants whole numbers")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidFileError(
+            f"is no calibration of LeRobot's: {error}", file=path, cure="delete it, or name another folder"
+        ) from error
+    return calibration
 
 
 def _owner(note: Path) -> int | None:
@@ -122,11 +149,14 @@ def _owner(note: Path) -> int | None:
     return pid
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> str:
+    """Write a file whole or not at all; returns what is in it now."""
+    text += "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=path) from error
+    return text

@@ -17,6 +17,8 @@ BROADCAST_ID: Final = 0xFE
 MAX_ID: Final = 0xFD
 MAX_LENGTH: Final = 250
 """Bytes of the longest frame that Feetech's SDK sends or takes."""
+MAX_PARAMETERS: Final = MAX_LENGTH - 6
+"""Bytes of parameters in it."""
 
 
 class Instruction(IntEnum):
@@ -142,7 +144,7 @@ class Parser:
             if len(pending) < 4:
                 return None
             servo, length = pending[2], pending[3]
-            if servo <= BROADCAST_ID and 2 <= length <= MAX_LENGTH - 4:
+            if servo <= BROADCAST_ID and 2 <= length <= MAX_PARAMETERS + 2:
                 if len(pending) < length + 4:
                     return None
                 body = bytes(pending[2 : length + 3])

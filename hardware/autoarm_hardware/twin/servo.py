@@ -98,6 +98,9 @@ class Servo:
 
     Two things that Feetech does not document are the twin's own choice: a servo whose torque is switched on holds
     still, unless a goal was written while it was off; and a factory reset leaves the id as it is.
+
+    Kept and read back, but without effect on the motion: I_Coefficient, dead zones, startup force, Acceleration,
+    Goal_Time, and the protections against overload and overcurrent, which a `Condition` raises instead.
     """
 
     def __init__(self, joint: Joint, servo_id: int = 1) -> None:
@@ -261,7 +264,8 @@ class Servo:
         if powered and mode == Mode.POSITION:
             position = self._joint.motion().position
             low, high = self["Min_Position_Limit"], self["Max_Position_Limit"]
-            wanted = min(max(self["Goal_Position"], low), high)
+            # Limits of zero are the manual's way to have none.
+            wanted = min(max(self["Goal_Position"], low), high) if high else self["Goal_Position"]
             # The firmware compares with what it reads, and does not take the short way round.
             goal = round(position) + wanted - self._present(position)
         self._joint.drive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -12,7 +13,10 @@ import torch
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
+from lerobot.policies.factory import make_pre_post_processors
 from torch import Tensor
+
+from gym_autoarm import spec
 
 CHUNK: Final = 5
 CONFIGURATIONS: Final[dict[str, dict[str, Any]]] = {
@@ -102,6 +106,22 @@ def observe() -> Callable[..., dict[str, Tensor]]:
         return {key: torch.randn(size, *feature.shape, generator=generator) for key, feature in features.items()}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ACT for this project's arm, saved as LeRobot does, for frames of 64x96."""
+    folder = tmp_path_factory.mktemp("act") / "pretrained_model"
+    policy = make_act(cameras=dict.fromkeys(spec.CAMERAS, (64, 96)))
+    policy.save_pretrained(folder)
+    image = {"mean": torch.rand(3, 1, 1), "std": 0.1 + torch.rand(3, 1, 1)}
+    vector = {"mean": torch.randn(6), "std": 1 + torch.rand(6)}
+    stats = {f"observation.images.{camera}": image for camera in spec.CAMERAS}
+    for processor in make_pre_post_processors(
+        policy.config, dataset_stats=stats | {"observation.state": vector, "action": vector}
+    ):
+        processor.save_pretrained(folder)
+    return folder
 
 
 def snapshot(policy: ACTPolicy) -> dict[str, Any]:

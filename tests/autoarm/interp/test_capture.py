@@ -12,6 +12,7 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 from torch import nn
 
 from autoarm.interp.capture import capture
+from autoarm.interp.recorder import record_attention
 from autoarm.interp.sites import sites
 from gym_autoarm.errors import InvalidInputError
 
@@ -108,14 +109,42 @@ def test_a_site_that_is_not_reached_is_noticed(
         capture(two_cameras, [observe(two_cameras)], ["encoder.0.mlp", "encoder.1.mlp", "encoder.1.attention"])
 
 
-def test_a_recomputation_that_disagrees_is_noticed(
+def test_a_call_that_asks_for_no_weights_is_seen_too(
     two_cameras: ACTPolicy, observe: Observe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As torch would have it for speed: its fused attention keeps no weights at all."""
+    batch, names = observe(two_cameras), ["encoder.0.attention.weights", "decoder.cross_attention.weights"]
+    expected = capture(two_cameras, [batch], names)
+    original = nn.MultiheadAttention.forward
+
+    def forward(self: nn.MultiheadAttention, *args: Any, **named: Any) -> Any:
+        return original(self, *args, **named, need_weights=False)
+
+    monkeypatch.setattr(nn.MultiheadAttention, "forward", forward)
+    for name, array in capture(two_cameras, [batch], names).items():
+        np.testing.assert_allclose(array.values, expected[name].values, atol=1e-6)
+
+
+def test_others_who_listen_to_an_attention_hear_what_they_would(two_cameras: ACTPolicy, observe: Observe) -> None:
+    heard: list[tuple[torch.Tensor, ...]] = []
     attention = two_cameras.model.encoder.layers[0].self_attn
-    forward = attention.forward
-    monkeypatch.setattr(attention, "forward", lambda q, k, **named: forward(q, k.flip(0), **named))
-    with pytest.raises(AssertionError, match="recomputed attention is off"):
-        capture(two_cameras, [observe(two_cameras)], ["encoder.0.attention.weights"])
+    early = attention.register_forward_hook(lambda module, inputs, output: heard.append(output))
+    two_cameras.predict_action_chunk(observe(two_cameras))
+    early.remove()
+    original, order = attention.forward, []
+
+    def forward(*args: Any, **named: Any) -> Any:
+        order.append(named.get("average_attn_weights", True))
+        return original(*args, **named)
+
+    attention.forward = forward
+    with record_attention(two_cameras, encoder=True):
+        late = attention.register_forward_hook(lambda module, inputs, output: heard.append(output))
+        two_cameras.predict_action_chunk(observe(two_cameras))
+        late.remove()
+    assert order == [False]
+    for one, other in zip(heard[0], heard[1], strict=False):
+        torch.testing.assert_close(one, other, atol=1e-7, rtol=0)
 
 
 def test_bad_batches_are_refused(two_cameras: ACTPolicy, observe: Observe) -> None:

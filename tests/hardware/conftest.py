@@ -1,0 +1,57 @@
+"""A servo on a bench, for tests of what one servo does, and a twin that serves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoarm_hardware.twin.device import Settings, Twin
+from autoarm_hardware.twin.servo import Drive, Motion, Servo
+
+
+class BenchJoint:
+    """A joint whose motion the test sets, and that remembers how it was driven last."""
+
+    def __init__(self) -> None:
+        self.now = Motion(2000.0)
+        self.driven = Drive(powered=False)
+
+    def motion(self) -> Motion:
+        return self.now
+
+    def drive(self, drive: Drive) -> None:
+        self.driven = drive
+
+
+@pytest.fixture
+def joint() -> BenchJoint:
+    return BenchJoint()
+
+
+@pytest.fixture
+def servo(joint: BenchJoint) -> Servo:
+    return Servo(joint, 1)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Callable[..., AbstractContextManager[Twin]]:
+    """Makes a context manager, given a twin's settings: a twin in `tmp_path/twin` that serves from a thread."""
+
+    @contextmanager
+    def run(**settings: Any) -> Iterator[Twin]:
+        stop = threading.Event()
+        with Twin(tmp_path / "twin", Settings(**settings)) as twin:
+            server = threading.Thread(target=twin.serve, args=(stop,))
+            server.start()
+            try:
+                yield twin
+            finally:
+                stop.set()
+                server.join()
+
+    return run
