@@ -96,7 +96,7 @@ def patiently(test: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(test)
     def attempt(*args: Any, **kwargs: Any) -> None:
-        for _ in range(2):
+        for _ in range(5):
             try:
                 return test(*args, **kwargs)
             except AssertionError as error:
