@@ -31,7 +31,7 @@ lint: setup
 
 # One lock for all platforms and Python versions; pins that still fit stay as they are.
 lock: setup
-	@.venv/bin/uv pip compile --quiet --universal --python-version 3.12 --extra viz --extra dev --generate-hashes \
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.12 --all-extras --generate-hashes \
 		--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		--output-file requirements.lock pyproject.toml
 
