@@ -68,7 +68,7 @@ class DemoResult(_Strict):
         seconds: What everything took.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     policy: str
     seed: int = Field(ge=0)
     results: list[Result]

@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import to_jsonable_python
 
+from autoarm.parallel import in_order, run_tasks
 from autoarm.platform_info import describe_platform
 from autoarm.policies.loading import describe_policy, load_policy
 from autoarm.policies.protocol import Policy
-from autoarm.results import EpisodeRow, Interval, Result, Setting
+from autoarm.results import EpisodeRow, Result, Setting
 from autoarm.rollout import Episode, Rollout, rollout
-from autoarm.statistics import wilson_interval
+from autoarm.threads import one_thread
 from autoarm.video import film
 from gym_autoarm import ENV_ID, spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Scene
 
 EVERYWHERE: Final = "everywhere"
 """The group of episodes whose cube may lie anywhere in the work area."""
@@ -64,9 +66,11 @@ def evaluate(
     image_size: tuple[int, int] = spec.IMAGE_SIZE,
     time_limit: int = spec.TIME_LIMIT,
     workers: int = 1,
+    ray: str | None = None,
     videos: Path | None = None,
     relative_to: Path | None = None,
     progress: Callable[[EpisodeRow], None] | None = None,
+    on_retry: Callable[[int, str], None] | None = None,
     command: Sequence[str] = (),
 ) -> Result:
     """Run a policy on freshly drawn scenes.
@@ -81,9 +85,11 @@ def evaluate(
         image_size: Height and width of the frames that the policy sees.
         time_limit: Steps before an episode is truncated.
         workers: Processes. More than one need the caller's `__main__` to be importable, as `multiprocessing` says.
+        ray: Address of a Ray cluster whose machines run the episodes, or `auto`.
         videos: Folder for a video of each group's first success and first failure.
         relative_to: Folder that the result's `video` paths start from; by default `videos`.
         progress: Called with every row as it comes in, in order.
+        on_retry: Called when an episode is run again because its process died.
         command: The command line, for the record.
 
     Raises:
@@ -101,33 +107,26 @@ def evaluate(
 
     started = time.perf_counter()
     rollouts = []
-    with processes(workers, source) as pool:
-        for done in run_episodes(source, loaded, planned, pool):
+    with contextlib.closing(run_episodes(source, loaded, planned, workers, ray, on_retry)) as done_in_order:
+        for done in done_in_order:
             rollouts.append(done)
             if progress is not None:
                 progress(done.row)
-        seconds = time.perf_counter() - started
-        rows = [done.row for done in rollouts]
-        if videos is not None:
-            rows = _with_videos(who.name, planned, rollouts, videos, relative_to or videos, pool)
+    seconds = time.perf_counter() - started
+    rows = [done.row for done in rollouts]
+    if videos is not None:
+        rows = _with_videos(who.name, planned, rollouts, videos, relative_to or videos, workers)
 
-    return Result(
-        policy=who,
-        setting=Setting(
-            env_id=ENV_ID,
-            distribution=to_jsonable_python(distribution),
-            image_size=image_size,
-            time_limit=time_limit,
-            seed=seed,
-            episodes=episodes,
-            command=list(command),
-        ),
-        platform=where,
-        rows=rows,
-        overall=success_interval(rows),
-        groups=group_intervals(rows),
-        seconds=seconds,
+    setting = Setting(
+        env_id=ENV_ID,
+        distribution=to_jsonable_python(distribution),
+        image_size=image_size,
+        time_limit=time_limit,
+        seed=seed,
+        episodes=episodes,
+        command=list(command),
     )
+    return Result.from_rows(who, setting, where, rows, seconds)
 
 
 def plan_episodes(distribution: SceneDistribution, episodes: int, seed: int) -> list[Episode]:
@@ -151,103 +150,69 @@ def plan_episodes(distribution: SceneDistribution, episodes: int, seed: int) -> 
     return planned
 
 
-def success_interval(rows: Sequence[EpisodeRow]) -> Interval:
-    """The success rate over `rows`, at least one, with its 95 % Wilson interval."""
-    successes = sum(row.success for row in rows)
-    low, high = wilson_interval(successes, len(rows))
-    return Interval(successes=successes, episodes=len(rows), rate=successes / len(rows), low=low, high=high)
+# -- Running -----------------------------------------------------------------------------------------------------------
 
 
-def group_intervals(rows: Sequence[EpisodeRow]) -> dict[str, Interval]:
-    """The success rate of every group, in order of appearance."""
-    members: dict[str, list[EpisodeRow]] = {}
-    for row in rows:
-        members.setdefault(row.group, []).append(row)
-    return {group: success_interval(own) for group, own in members.items()}
+class Runner:
+    """A policy and the environment it acts in, on one thread."""
 
-
-# -- Processes ---------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def processes(workers: int, source: PolicySource) -> Iterator[Executor | None]:
-    """A pool for `run_episodes`, or None where one process is to do it all."""
-    if workers == 1:
-        yield None
-        return
-    # Spawned rather than forked: neither torch's threads nor a GL context survive a fork.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (source,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def run_episodes(
-    source: PolicySource, policy: Policy, episodes: Sequence[Episode], pool: Executor | None = None
-) -> Iterator[Rollout]:
-    """What comes of `episodes`, in their order, run here with `policy` or in a pool whose processes load their own."""
-    if pool is not None:
-        yield from pool.map(_run_in_worker, episodes)
-        return
-    runner = _Runner(source, policy)
-    try:
-        yield from map(runner.run, episodes)
-    finally:
-        runner.close()
-
-
-class _Runner:
-    """A policy and the environment it acts in."""
-
-    def __init__(self, source: PolicySource, policy: Policy) -> None:
-        self._policy = policy
-        self._env = PickIntoBoxEnv(source.image_size, policy.needs_images, time_limit=source.time_limit)
+    def __init__(self, source: PolicySource, policy: Policy | None = None) -> None:
+        self._policy = source.load() if policy is None else policy
+        self._env = PickIntoBoxEnv(source.image_size, self._policy.needs_images, time_limit=source.time_limit)
 
     def run(self, episode: Episode) -> Rollout:
-        with _one_torch_thread():
+        """What comes of an episode."""
+        with one_thread():
             return rollout(self._env, self._policy, episode)
 
+    __call__ = run
+
     def close(self) -> None:
+        """Free the GL context."""
         self._env.close()
 
 
-_worker_source: PolicySource | None = None
-_worker_runner: _Runner | None = None
+def run_episodes(
+    source: PolicySource,
+    policy: Policy,
+    episodes: Sequence[Episode],
+    workers: int = 1,
+    ray: str | None = None,
+    on_retry: Callable[[int, str], None] | None = None,
+) -> Generator[Rollout]:
+    """What comes of `episodes`, in their order, the same whatever the number of processes.
 
-
-def _start_worker(source: PolicySource) -> None:
-    global _worker_source
-    # llvmpipe would start a thread a core in every process; it reads this before its first frame.
-    os.environ.setdefault("LP_NUM_THREADS", "0")
-    _worker_source = source
-
-
-def _run_in_worker(episode: Episode) -> Rollout:
-    global _worker_runner
-    if _worker_runner is None:
-        # Here rather than in the initializer, so that an error comes home as itself.
-        assert _worker_source is not None
-        _worker_runner = _Runner(_worker_source, _worker_source.load())
-    return _worker_runner.run(episode)
-
-
-@contextlib.contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Sums split over several threads round differently: one thread gives the same actions on any number of cores."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    Args:
+        source: How other processes load the policy.
+        policy: What this one uses, where it does the work itself.
+        episodes: What to run.
+        workers: Processes, here or in the cluster; one of those that dies is replaced.
+        ray: Address of a Ray cluster, or `auto`.
+        on_retry: Called with an episode's number and what happened, before it is run again.
+    """
+    start = partial(Runner, source, policy if workers == 1 and ray is None else None)
+    return in_order(run_tasks(episodes, start, workers=workers, ray=ray, on_retry=on_retry))
 
 
 # -- Videos ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Film:
+    """What to film: the actions that were taken, from the scene that they were taken in."""
+
+    path: Path
+    scene: Scene
+    actions: NDArray[np.float64]
+    text: str
+
+
+class Camera:
+    """Makes one film after the other."""
+
+    def __call__(self, task: Film) -> None:
+        """Write the video of a film."""
+        film(task.path, task.scene, task.actions, task.text)
 
 
 def _with_videos(
@@ -256,7 +221,7 @@ def _with_videos(
     rollouts: Sequence[Rollout],
     folder: Path,
     relative_to: Path,
-    pool: Executor | None,
+    workers: int,
 ) -> list[EpisodeRow]:
     """The rows, the first success and the first failure of each group with a video."""
     first: dict[tuple[str, bool], int] = {}
@@ -268,9 +233,12 @@ def _with_videos(
         f"{name} · {group} {episodes[number].index + 1} · {outcome}"
         for ((group, _), number), outcome in zip(first.items(), outcomes, strict=True)
     ]
-    scenes = [episodes[number].scene for number in first.values()]
-    actions = [rollouts[number].actions for number in first.values()]
-    list((map if pool is None else pool.map)(film, paths, scenes, actions, texts))
+    films = [
+        Film(path, episodes[number].scene, rollouts[number].actions, text)
+        for path, number, text in zip(paths, first.values(), texts, strict=True)
+    ]
+    for _ in run_tasks(films, Camera, workers=workers):
+        pass
     rows = [done.row for done in rollouts]
     for number, path in zip(first.values(), paths, strict=True):
         beside = Path(os.path.relpath(path.resolve(), relative_to.resolve())).as_posix()

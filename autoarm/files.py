@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.files import replacing, write_text
+
+__all__ = ["check_writable", "read_json", "replace_folder", "replacing", "write_text"]
 
 
 def read_json[M: BaseModel](model: type[M], path: Path, cure: str | None = None) -> M:
@@ -26,32 +28,6 @@ def read_json[M: BaseModel](model: type[M], path: Path, cure: str | None = None)
         raise InvalidFileError("there is no such file", file=path, cure=cure) from None
     except OSError as error:
         raise InvalidFileError(f"cannot be read: {error}", file=path) from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file through a temporary one beside it, so that nobody ever sees half of it."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends, or goes if the block raises.
-
-    Raises:
-        InvalidFileError: If the system refuses: no space, no permission, not a folder.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=path) from error
-        raise
 
 
 def check_writable(path: Path) -> None:

@@ -7,25 +7,28 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import to_jsonable_python
 
+from autoarm.failure import Ending, failure_mode
 from autoarm.policies.protocol import Policy
 from autoarm.results import EpisodeRow
+from autoarm.scene_data import scene_changes
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv, check_actions
 from gym_autoarm.scene import Scene
 
 _LONGEST_ERROR: Final = 500
+_PATHS: Final = ("grasp_path", "cube_path", "joint_path")
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode to run: a member of a group, its seed, and the scene it starts from."""
+    """One episode to run: a member of a group, its seed, the scene it starts from, and its level in the group."""
 
     group: str
     index: int
     seed: int
     scene: Scene
+    level: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def rollout(env: PickIntoBoxEnv, policy: Policy, episode: Episode) -> Rollout:
         episode: Where to start.
     """
     observation, info = env.reset(seed=episode.seed, options={"scene": episode.scene})
-    grasp, cube = [info["grasp_path"]], [info["cube_path"]]
+    track = [info]
     executed: list[NDArray[np.float64]] = [np.empty((0, len(spec.JOINTS)))]
     done, error = False, None
     try:
@@ -61,19 +64,24 @@ def rollout(env: PickIntoBoxEnv, policy: Policy, episode: Episode) -> Rollout:
         # A frame is drawn only here, at the end of the chunk.
         observation, _, terminated, truncated, info = env.step_chunk(actions)
         executed.append(actions[: info["steps"]])
-        grasp.append(info["grasp_path"])
-        cube.append(info["cube_path"])
+        track.append(info)
         done = terminated or truncated
     taken = np.concatenate(executed)
+    grasp, cube, joints = (np.concatenate([each[name] for each in track]) for name in _PATHS)
+    success = bool(info["is_success"]) and error is None
     row = EpisodeRow(
         group=episode.group,
+        level=episode.level,
+        index=episode.index,
         seed=episode.seed,
-        scene=to_jsonable_python(episode.scene),
-        success=bool(info["is_success"]) and error is None,
+        scene=scene_changes(episode.scene),
+        success=success,
         stage=info["stage"],
         steps=len(taken),
-        closest=closest_approach(np.concatenate(grasp), np.concatenate(cube)),
-        path_length=path_length(np.concatenate(grasp)),
+        closest=closest_approach(grasp, cube),
+        path_length=path_length(grasp),
+        jerk=mean_squared_jerk(joints[:, spec.ARM]),
+        failure=None if success else failure_mode(Ending(info["stage"], grasp, cube, episode.scene, error is not None)),
         error=error,
     )
     return Rollout(row, taken)
@@ -88,6 +96,15 @@ def closest_approach(grasp: NDArray[np.floating], cube: NDArray[np.floating]) ->
 def path_length(path: NDArray[np.floating]) -> float:
     """Length of a path through the points `(n, 3)`."""
     return float(np.linalg.norm(np.diff(np.asarray(path, np.float64), axis=0), axis=1).sum())
+
+
+def mean_squared_jerk(path: NDArray[np.floating], rate: float = spec.FPS) -> float | None:
+    """Mean over time and columns of the squared third derivative of a path `(n, d)` sampled `rate` times a second.
+
+    In the path's unit squared, per s^6; None for fewer than the four samples that a third difference takes.
+    """
+    jerk = np.diff(np.asarray(path, np.float64), 3, axis=0) * rate**3
+    return float(np.square(jerk).mean()) if len(jerk) else None
 
 
 def _describe(problem: Exception) -> str:

@@ -25,7 +25,8 @@ class Eval:
     """
 
     policy: tyro.conf.Positional[str]
-    """A checkpoint folder, a baseline (expert, random, no-op, replay, nearest), a shipped policy, or module:Class."""
+    """A checkpoint folder, a baseline (expert, random, no-op, replay, nearest, nearest-state, nearest-image, rbf,
+    position-fed, blind:CHECKPOINT), a shipped policy, or module:Class."""
     episodes: int = 50
     """How many, in all."""
     seed: int = 0
@@ -35,11 +36,13 @@ class Eval:
     out: Path | None = None
     """File for the result (JSON)."""
     dataset: Path | None = None
-    """Folder of demonstrations, for the baselines that are made from them (replay, nearest)."""
+    """Folder of demonstrations, for the baselines that are made from them."""
     videos: Path | None = None
     """Folder for a video of each group's first success and first failure."""
     workers: int = 1
     """Processes; the result is the same for any number."""
+    ray: str | None = None
+    """Run in a Ray cluster: `auto`, or its address."""
     image_size: tuple[int, int] = spec.IMAGE_SIZE
     """Height and width of the frames."""
     time_limit: int = spec.TIME_LIMIT
@@ -81,6 +84,7 @@ class Eval:
                 image_size=self.image_size,
                 time_limit=self.time_limit,
                 workers=self.workers,
+                ray=self.ray,
                 videos=self.videos,
                 relative_to=None if self.out is None else self.out.parent,
                 progress=advance,

@@ -50,6 +50,8 @@ _STYLE: Final[Any] = {  # Matplotlib types it as a dictionary of some 300 litera
 
 def place(result: Result) -> str:
     """Where the cube lay in a result, in words."""
+    if result.setting.suite is not None:
+        return f"on {result.setting.suite.name}"
     cube = str(result.setting.distribution.get("cube"))
     return PLACES.get(cube, cube)
 

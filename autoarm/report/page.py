@@ -25,6 +25,7 @@ from autoarm.files import write_text
 from autoarm.interp.attention import CrossAttention, Frame
 from autoarm.policies.loading import BASELINES
 from autoarm.results import EpisodeRow, Result
+from autoarm.scene_data import restore_scene
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -189,10 +190,8 @@ def repetition(result: Result) -> dict[str, str]:
 
 
 def _video(folder: Path, row: EpisodeRow, file: Path) -> dict[str, Any]:
-    cube = row.scene["cube"]
-    about = (
-        f"cube at {row.group if row.group in spec.SPOTS else f'{cube["x"]:.2f}, {cube["y"]:.2f} m'}, {row.steps} steps"
-    )
+    cube = restore_scene(row.scene).cube
+    about = f"cube at {row.group if row.group in spec.SPOTS else f'{cube.x:.2f}, {cube.y:.2f} m'}, {row.steps} steps"
     if not row.success:
         about += f", got as far as “{row.stage}”"
     return {

@@ -36,9 +36,10 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
 
     Observations, actions and `info` follow `gym_autoarm.spec`. `info` holds `is_success`, `stage` (the furthest one
     entered), `clipped` (which components of the actions since the last look were outside the limits) and, being a
-    simulation, the true `cube_pose`, `box_pose` and `gripper_pose` (position and quaternion w, x, y, z; `(7,)`), and
-    `grasp_path` and `cube_path`: where grasp site and cube were after every step since the last look (metres, float32
-    `(steps, 3)`; at reset one row, the start).
+    simulation, the true `cube_pose`, `box_pose` and `gripper_pose` (position and quaternion w, x, y, z; `(7,)`), the
+    cube's `cube_size` (metres), and `grasp_path`, `cube_path` and `joint_path`: where grasp site, cube (metres, float32
+    `(steps, 3)`) and joints (float32 `(steps, 6)`) were after every step since the last look; at reset one row, the
+    start.
 
     The reward is 1 on success and 0 before it.
 
@@ -94,7 +95,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         if seed is None:
             seed = int(self.np_random.integers(2**32))
         self._use(self._scene_for(seed, options or {}))
-        return self._observation(), self._info([self._positions()])
+        return self._observation(), self._info([self._positions()], [self._joints()])
 
     def step(self, action: Action) -> Step:
         """Move towards the goal positions `action` for one control step."""
@@ -110,17 +111,19 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         """
         goals = check_actions(actions)
         reward = 0.0
-        track = []
+        track, joints = [], []
         self._clipped = np.zeros(len(spec.JOINTS), bool)
         for goal in goals:
             self._advance(goal)
             track.append(self._positions())
+            joints.append(self._joints())
             terminated = self._monitor.is_success
             truncated = not terminated and self._elapsed >= self._max_episode_steps
             reward += float(terminated)
             if terminated or truncated:
                 break
-        return self._observation(), reward, terminated, truncated, {**self._info(track), "steps": len(track)}
+        info = {**self._info(track, joints), "steps": len(track)}
+        return self._observation(), reward, terminated, truncated, info
 
     def render(self) -> Frame | None:
         """Both views side by side, uint8 `(height, 2 * width, 3)`, in render mode `rgb_array`."""
@@ -218,7 +221,10 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         # By number: a look-up by name costs as much as a control step of physics.
         return np.stack([self.data.site_xpos[self._grasp_site], self.data.xpos[self._cube_body]]).astype(np.float32)
 
-    def _info(self, track: Sequence[NDArray[np.float32]]) -> dict[str, Any]:
+    def _joints(self) -> NDArray[np.float64]:
+        return self.data.qpos[: len(spec.JOINTS)].copy()  # type: ignore[no-any-return]  # MuJoCo has no types
+
+    def _info(self, track: Sequence[NDArray[np.float32]], joints: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
         grasp_path, cube_path = np.stack(track, axis=1)
         return {
             "is_success": self._monitor.is_success,
@@ -227,8 +233,10 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             "cube_pose": body_pose(self.model, self.data, CUBE),
             "box_pose": box_pose(self.model, self.data),
             "gripper_pose": body_pose(self.model, self.data, "gripper"),
+            "cube_size": self._scene.cube.size,
             "grasp_path": grasp_path,
             "cube_path": cube_path,
+            "joint_path": from_radians(np.stack(joints)).astype(np.float32),
             "steps": 0,
         }
 

@@ -26,6 +26,7 @@ _SMOOTH: Final = (0.05, 0.005, 0.0001)
 """Friction of table and box. MuJoCo takes the larger of two surfaces', so that it is the object's that counts."""
 _PAD_FRICTION: Final = 1.5
 """Of the pads on an object whose own is 1 (assets/so101.xml)."""
+_STEEP: Final = math.cos(math.radians(25.0))
 _OBJECT: Final = {"contype": 2, "conaffinity": 3}
 """Objects and table meet everything; the arm (contype 1) meets only them."""
 
@@ -207,11 +208,11 @@ def yaw_quaternion(yaw: float) -> tuple[float, float, float, float]:
 def camera_quaternion(camera: Camera) -> NDArray[np.float64]:
     """Orientation (w, x, y, z) of a MuJoCo camera (looking along -z, y up in the image).
 
-    The image's upward direction is as vertical as it can be; for a camera that looks straight down it is +x, away
-    from the arm's base.
+    The image's upward direction is as vertical as it can be; for a camera that looks down, within 25 degrees, it is as
+    near as can be to +x, away from the arm's base: such a camera must not spin when it is tilted a little.
     """
     back = _unit(np.subtract(camera.position, camera.target))
-    up = np.array([0.0, 0.0, 1.0]) if abs(back[2]) < 0.999 else np.array([1.0, 0.0, 0.0])
+    up = np.array([0.0, 0.0, 1.0]) if abs(back[2]) < _STEEP else np.array([1.0, 0.0, 0.0])
     right = _unit(np.cross(up, back))
     above = np.cross(back, right)
     roll = math.radians(camera.roll)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal
@@ -19,6 +20,8 @@ SPOT_YAW: Final = 8.0
 """Degrees, either way, likewise."""
 HOME_NOISE: Final = 1.15
 """Degrees; standard deviation of the arm's position at reset (0.02 rad)."""
+
+_PLACE: Final = re.compile(r"(-?\d*\.?\d+):(-?\d*\.?\d+)")
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,15 @@ class SceneDistribution:
 
 
 def spot_position(name: str) -> tuple[float, float]:
-    """Where a spot lies, metres. Raises `InvalidInputError` for an unknown name."""
-    try:
+    """Where a spot lies, metres: one of `spec.SPOTS`, or a place given as `x:y`, such as `0.2:0.05`.
+
+    Raises:
+        InvalidInputError: For an unknown name.
+    """
+    if name in spec.SPOTS:
         return spec.SPOTS[name]
-    except KeyError:
-        raise InvalidInputError(
-            f"there is no spot {name!r}", field="spot", cure=f"choose from {', '.join(spec.SPOTS)}"
-        ) from None
+    if place := _PLACE.fullmatch(name):
+        return float(place[1]), float(place[2])
+    raise InvalidInputError(
+        f"there is no spot {name!r}", field="spot", cure=f"choose from {', '.join(spec.SPOTS)}, or give x:y in metres"
+    )

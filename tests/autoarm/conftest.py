@@ -1,8 +1,15 @@
-"""A small dataset and made-up results that several modules look at."""
+"""A small dataset, made-up results and a browser, for several modules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +17,9 @@ import pytest
 from pydantic_core import to_jsonable_python
 
 from autoarm.collect import collect
-from autoarm.evaluate import group_intervals, plan_episodes, success_interval
+from autoarm.evaluate import plan_episodes
 from autoarm.results import EpisodeRow, Platform, PolicyRecord, Result, Setting
+from autoarm.scene_data import scene_changes
 from gym_autoarm import ENV_ID, spec
 from gym_autoarm.sampling import SceneDistribution
 
@@ -34,8 +42,9 @@ def make_result() -> Callable[..., Result]:
         rows = [
             EpisodeRow(
                 group=episode.group,
+                index=episode.index,
                 seed=episode.seed,
-                scene=to_jsonable_python(episode.scene),
+                scene=scene_changes(episode.scene),
                 success=success,
                 stage="place" if success else "grasp",
                 steps=150 + number if success else spec.TIME_LIMIT,
@@ -45,7 +54,7 @@ def make_result() -> Callable[..., Result]:
             )
         ]
         rows = changes.pop("rows", lambda rows: rows)(rows)
-        result = Result(
+        result = Result.from_rows(
             policy=PolicyRecord(name=name, kind="baseline"),
             setting=Setting(
                 env_id=ENV_ID,
@@ -58,10 +67,57 @@ def make_result() -> Callable[..., Result]:
             ),
             platform=Platform(python="3.12.0", machine="a machine", versions={"mujoco": "3.17.0"}, gl_renderer="a GL"),
             rows=rows,
-            overall=success_interval(rows),
-            groups=group_intervals(rows),
             seconds=1.0,
         )
         return result.model_copy(update=changes)
 
     return make
+
+
+class Browser:
+    """Headless Chromium through its driver's WebDriver interface, of which this needs three calls."""
+
+    def __init__(self, driver: str, chromium: str, width: int) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._process = subprocess.Popen(
+            [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self._root = f"http://127.0.0.1:{port}"
+        quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        arguments = ["--headless", "--disable-gpu", f"--window-size={width},1000", *quiet]
+        if os.geteuid() == 0:
+            arguments.append("--no-sandbox")  # which Chromium wants of root
+        options = {"binary": chromium, "args": arguments, "mobileEmulation": {"deviceMetrics": {"width": width}}}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        for _ in range(100):
+            try:
+                session = self.post("/session", capabilities={"alwaysMatch": wanted})
+                break
+            except OSError:
+                time.sleep(0.2)
+        self._root += f"/session/{session['sessionId']}"
+
+    def post(self, path: str, **body: Any) -> Any:
+        request = urllib.request.Request(self._root + path, json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.load(answer)["value"]
+
+    def close(self) -> None:
+        try:
+            # The driver ends the browser only when asked to; its own end leaves the browser running.
+            urllib.request.urlopen(urllib.request.Request(self._root, method="DELETE"), timeout=30).close()
+        finally:
+            self._process.terminate()
+            self._process.wait(30)
+
+
+@pytest.fixture(params=[1200, 390])
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
+    if driver is None or chromium is None:
+        pytest.skip("Chromium and its driver are not installed (Debian: chromium chromium-driver)")
+    opened = Browser(driver, chromium, request.param)
+    yield opened
+    opened.close()

@@ -107,7 +107,7 @@ def test_one_demonstration_a_spot(output: DemoOutput) -> None:
 def test_result_holds_each_policy_at_each_place(output: DemoOutput) -> None:
     loaded = DemoResult.load(output.result_file)
     assert loaded == output.result
-    assert json.loads(output.result_file.read_text())["schema_version"] == 1
+    assert json.loads(output.result_file.read_text())["schema_version"] == 2
     measured = [(each.policy.name, each.setting.distribution["cube"]) for each in loaded.results]
     policies = ("small-act", "nearest", "expert")
     assert measured == [(policy, cube) for policy in policies for cube in ("spots", "everywhere")]

@@ -13,11 +13,12 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from autoarm.commands.eval import Eval, result_table
-from autoarm.evaluate import EVERYWHERE, evaluate, group_intervals, plan_episodes, success_interval
+from autoarm.evaluate import EVERYWHERE, evaluate, plan_episodes
 from autoarm.policies.loading import load_policy
 from autoarm.policies.lookup import NearestPolicy
-from autoarm.results import Result
+from autoarm.results import Result, group_intervals, success_interval
 from autoarm.rollout import Episode, closest_approach, path_length, rollout
+from autoarm.scene_data import restore_scene
 from autoarm.statistics import wilson_interval
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
@@ -144,9 +145,9 @@ def test_asking_for_more_episodes_keeps_those_there_were():
 def test_a_row_holds_all_that_repeats_it():
     result = evaluate("random", episodes=2, seed=8, time_limit=60)
     row = Result.model_validate_json(result.model_dump_json()).rows[1]
-    scene = TypeAdapter(Scene).validate_python(row.scene)
     env = PickIntoBoxEnv(cameras=False, time_limit=60)
-    assert rollout(env, load_policy("random"), Episode(row.group, 0, row.seed, scene)).row == row
+    again = Episode(row.group, row.index, row.seed, restore_scene(row.scene), row.level)
+    assert rollout(env, load_policy("random"), again).row == row
 
 
 # -- What a row says ---------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from autoarm.figures.style import FAILURE, SUCCESS, save_figure
 from autoarm.figures.success_map import success_map
 from autoarm.interp.attention import CrossAttention, TokenLayout
 from autoarm.results import Result
+from autoarm.scene_data import restore_scene
 from autoarm.statistics import wilson_interval
 from gym_autoarm.errors import InvalidInputError
 
@@ -52,8 +53,9 @@ def test_map_shows_each_cube_where_it_lay(results: list[Result]) -> None:
     figure, rows = success_map(results[:2])
     points = {c.get_label().split(" ")[0]: np.asarray(c.get_offsets()) for c in figure.axes[0].collections}
     for name, success in (("success", True), ("failure", False)):
-        cubes = [row.scene["cube"] for result in results[:2] for row in result.rows if row.success is success]
-        np.testing.assert_allclose(points[name], [(cube["y"], cube["x"]) for cube in cubes])
+        episodes = [row for result in results[:2] for row in result.rows if row.success is success]
+        cubes = [restore_scene(row.scene).cube for row in episodes]
+        np.testing.assert_allclose(points[name], [(cube.y, cube.x) for cube in cubes])
     assert len(rows) == 20
     assert "13 of 20" in " ".join(figure.axes[0].get_title().split())
 
@@ -131,7 +133,7 @@ def test_saved_with_its_data_and_equal_every_time(results: list[Result], tmp_pat
     with (path.parent / "map.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     rows = [row for result in results[:2] for row in result.rows]
-    assert [float(line["cube_x"]) for line in table] == [row.scene["cube"]["x"] for row in rows]
+    assert [float(line["cube_x"]) for line in table] == [restore_scene(row.scene).cube.x for row in rows]
     assert [line["success"] == "True" for line in table] == [row.success for row in rows]
     assert [int(line["seed"]) for line in table] == [row.seed for row in rows]
 

@@ -9,6 +9,7 @@ from pydantic_core import to_jsonable_python
 from autoarm.files import check_writable, replacing, write_text
 from autoarm.platform_info import describe_platform
 from autoarm.results import EpisodeRow, Interval, PolicyRecord, Result, Setting
+from autoarm.scene_data import scene_changes
 from gym_autoarm import ENV_ID
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.sampling import SceneDistribution
@@ -32,8 +33,9 @@ def result() -> Result:
         rows=[
             EpisodeRow(
                 group="everywhere",
+                index=0,
                 seed=7,
-                scene=to_jsonable_python(distribution.sample(7)),
+                scene=scene_changes(distribution.sample(7)),
                 success=True,
                 stage="place",
                 steps=150,
@@ -44,7 +46,7 @@ def result() -> Result:
         overall=interval,
         groups={"everywhere": interval},
         seconds=1.5,
-    )
+    ).sealed()
 
 
 def test_what_is_saved_is_what_is_loaded(result, tmp_path):

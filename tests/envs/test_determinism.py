@@ -97,7 +97,7 @@ def test_chunks_are_steps(make_env: Any, chunk: int) -> None:
         same(observation, steps[-1][0])
         assert (reward, terminated, truncated) == (sum(step[1] for step in steps), *steps[-1][2:4])
         assert info.pop("steps") == len(steps)
-        for path in ("grasp_path", "cube_path"):
+        for path in ("grasp_path", "cube_path", "joint_path"):
             np.testing.assert_array_equal(info.pop(path), np.concatenate([step[4][path] for step in steps]))
         same(info, {key: steps[-1][4][key] for key in info})
         for name in ("qpos", "qvel", "ctrl", "qacc_warmstart"):

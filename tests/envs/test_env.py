@@ -19,7 +19,11 @@ from gym_autoarm.errors import InvalidActionError, InvalidInputError
 from gym_autoarm.sampling import SPOT_JITTER, SceneDistribution
 from gym_autoarm.scene import Cube, Scene
 
-KEYS = {"is_success", "stage", "clipped", "cube_pose", "box_pose", "gripper_pose", "steps", "grasp_path", "cube_path"}
+KEYS = {
+    *("is_success", "stage", "clipped", "steps"),
+    *("cube_pose", "box_pose", "gripper_pose", "cube_size"),
+    *("grasp_path", "cube_path", "joint_path"),
+}
 
 
 def hold(env: PickIntoBoxEnv) -> np.ndarray:

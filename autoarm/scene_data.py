@@ -1,0 +1,66 @@
+"""Scenes as plain data that says only what is special about them, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
+from functools import cache
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.scene import Scene
+
+_PLAIN: Final = Scene()
+
+
+def scene_changes(scene: Scene) -> dict[str, Any]:
+    """The fields in which a scene differs from `Scene()`, nested as they are, in types that JSON has."""
+    return _changes(scene, _PLAIN)
+
+
+def restore_scene(changes: Mapping[str, Any]) -> Scene:
+    """The scene that `scene_changes` was given.
+
+    Raises:
+        InvalidInputError: If a field does not exist or holds what it must not, naming it.
+    """
+    data = _merge(asdict(_PLAIN), changes, "scene")
+    try:
+        return _adapter().validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(["scene", *(str(part) for part in first["loc"])])
+        raise InvalidInputError(first["msg"], field=field) from None
+
+
+def _changes(value: Any, default: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for each in fields(value):
+        own, usual = getattr(value, each.name), getattr(default, each.name)
+        if own == usual:
+            continue
+        found[each.name] = _changes(own, usual) if is_dataclass(own) else _plain(own)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(own) for name, own in asdict(value).items()}
+    return [_plain(own) for own in value] if isinstance(value, tuple) else value
+
+
+def _merge(data: dict[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    merged = dict(data)
+    for name, value in changes.items():
+        if name not in data:
+            raise InvalidInputError(f"there is no {name!r}", field=where, cure=f"choose from {', '.join(data)}")
+        nested = isinstance(data[name], dict) and isinstance(value, Mapping)
+        merged[name] = _merge(data[name], value, f"{where}.{name}") if nested else value
+    return merged
+
+
+@cache
+def _adapter() -> TypeAdapter[Scene]:
+    return TypeAdapter(Scene)
