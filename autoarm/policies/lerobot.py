@@ -29,34 +29,45 @@ PREPROCESSOR: Final = "policy_preprocessor.json"
 POSTPROCESSOR: Final = "policy_postprocessor.json"
 TRAINING: Final = "train_config.json"
 
+ENVIRONMENT_STATE: Final = "observation.environment_state"
+_ENVIRONMENT_SHAPE: Final = (14,)
+
 _LAYOUTS: Final = ("", "pretrained_model", "checkpoints/last/pretrained_model")
 """Where the checkpoint lies in a folder that a person may name: itself, our training run, LeRobot's."""
 _CURE: Final = "give a checkpoint folder as LeRobot's `save_pretrained` writes it"
 
 
 class LeRobotPolicy:
-    """A trained policy.
+    """A trained policy that takes some or all of what this arm gives.
+
+    One with a feature `observation.environment_state` is privileged: it gets `environment_state`, in simulation only.
 
     `act` returns the whole chunk that LeRobot's `select_action` would hand out one action at a time; a policy that
     ensembles over time, or wants every observation, is asked at every step.
 
     Attributes:
         policy: LeRobot's own, in evaluation mode.
+        needs_images: Whether it takes any camera.
 
     Args:
         folder: The checkpoint, or a training run that holds one.
         device: Of torch, such as `cpu` or `cuda`.
         image_size: Height and width of the frames it will be shown.
+        reference: How the user named it, for the record; the folder by default.
 
     Raises:
         InvalidFileError: If the folder is no checkpoint, damaged, or would run code.
         IncompatiblePolicyError: If the policy was made for another robot.
     """
 
-    needs_images = True
-
-    def __init__(self, folder: Path, device: str = "cpu", image_size: tuple[int, int] = spec.IMAGE_SIZE) -> None:
-        self._given = folder
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "cpu",
+        image_size: tuple[int, int] = spec.IMAGE_SIZE,
+        reference: str | None = None,
+    ) -> None:
+        self._reference = str(folder) if reference is None else reference
         self._folder = checkpoint_folder(folder)
         self.name = run_name(self._folder)
         processors = {name: _read_json(self._folder / name) for name in (PREPROCESSOR, POSTPROCESSOR)}
@@ -79,8 +90,14 @@ class LeRobotPolicy:
                 preprocessor_overrides={step: value for step, value in overrides.items() if step in declared},
             )
         self._config = config
+        self.needs_images = bool(config.image_features)
         self.policy.reset()
         self._chunk = chunk_length(self.policy)
+
+    @property
+    def processors(self) -> tuple[Any, Any]:
+        """LeRobot's own pipelines before and after the policy."""
+        return self._preprocess, self._postprocess
 
     def describe(self) -> PolicyRecord:
         """The checkpoint: hash of its weights, its configuration, and the dataset it says it was trained on."""
@@ -90,7 +107,7 @@ class LeRobotPolicy:
             training = _read_json(self._folder / TRAINING)
             config["training_dataset"] = (training.get("dataset") or {}).get("repo_id")
         digest = hashlib.sha256((self._folder / WEIGHTS).read_bytes()).hexdigest()
-        return PolicyRecord(name=self.name, kind="lerobot", path=str(self._given), sha256=digest, config=config)
+        return PolicyRecord(name=self.name, kind="lerobot", path=self._reference, sha256=digest, config=config)
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:
         torch.manual_seed(seed)  # policies that sample, such as diffusion, draw from torch's own generator
@@ -101,9 +118,12 @@ class LeRobotPolicy:
     def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> NDArray[np.float32]:
         precision = torch.autocast(self._config.device) if self._config.use_amp else contextlib.nullcontext()
         with torch.inference_mode(), precision:
+            if self._config.env_state_feature is not None:
+                observation = {**observation, "environment_state": environment_state(info)}
             batch = self.batch(observation)
-            if self._chunk == 1:
-                actions = self.policy.select_action(batch)  # (1, 6)
+            if self._chunk == 1 or queues_observations(self.policy):
+                # Asked again with the same observation, it hands out the next action of its chunk.
+                actions = torch.cat([self.policy.select_action(dict(batch)) for _ in range(self._chunk)])  # (n, 6)
             else:
                 actions = self.policy.predict_action_chunk(batch)[0, : self._chunk]  # (n, 6)
             # A chunk goes through as a batch of actions, so that each is un-normalised like a single one.
@@ -113,7 +133,8 @@ class LeRobotPolicy:
     def batch(self, observation: Mapping[str, Any]) -> dict[str, Any]:
         """What `policy` is given for an observation: a batch of one, normalised, on its device."""
         # The same steps as LeRobot's rollout: to float CHW in 0..1, the task's words, then the policy's own processor.
-        raw = preprocess_observation({key: observation[key] for key in ("pixels", "agent_pos")})
+        given = {key: observation[key] for key in ("pixels", "agent_pos", "environment_state") if key in observation}
+        raw = preprocess_observation(given)
         batch: dict[str, Any] = self._preprocess(raw | {"task": [spec.TASK]})
         return batch
 
@@ -123,9 +144,13 @@ def chunk_length(policy: Any) -> int:
     config = policy.config
     steps = int(getattr(config, "n_action_steps", 1))
     ensembles = getattr(config, "temporal_ensemble_coeff", None) is not None
-    # A policy that queues observations as well as actions must be shown every one of them.
-    remembers = getattr(config, "n_obs_steps", 1) > 1 or bool(set(getattr(policy, "_queues", None) or {}) - {ACTION})
+    remembers = getattr(config, "n_obs_steps", 1) > 1  # and must be shown every observation
     return 1 if ensembles or remembers else steps
+
+
+def queues_observations(policy: Any) -> bool:
+    """Whether a LeRobot policy decides from a queue that `select_action` fills, such as Diffusion Policy."""
+    return bool(set(getattr(policy, "_queues", None) or {}) - {ACTION})
 
 
 def checkpoint_folder(folder: Path) -> Path:
@@ -179,45 +204,46 @@ def check_steps(processor: dict[str, Any], file: Path) -> None:
             )
 
 
+def environment_state(info: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The true poses of cube and box `(14,)`, position and quaternion each, which only simulation knows."""
+    return np.asarray(np.concatenate([info["cube_pose"], info["box_pose"]]), np.float32)
+
+
 def check_features(
     config: PreTrainedConfig, preprocessor: dict[str, Any], image_size: tuple[int, int], folder: Path
 ) -> None:
-    """Raise `IncompatiblePolicyError` unless a policy takes what this robot gives and gives what it takes."""
+    """Raise `IncompatiblePolicyError` unless a policy takes only what this robot gives and gives what it takes."""
     file = folder / CONFIG
     joints = (len(spec.JOINTS),)
-    given = renamed_features([STATE, *IMAGES.values()], preprocessor)
-    state, cameras = given[0], set(given[1:])
+    state, environment, *cameras = renamed_features([STATE, ENVIRONMENT_STATE, *IMAGES.values()], preprocessor)
     inputs = {key: tuple(feature.shape) for key, feature in (config.input_features or {}).items()}
     outputs = {key: tuple(feature.shape) for key, feature in (config.output_features or {}).items()}
 
-    for key in inputs.keys() - cameras - {state}:
+    for key in sorted(inputs.keys() - {state, environment, *cameras}):
         raise IncompatiblePolicyError(
             "this robot does not give it",
             file=file,
             field=f"input_features.{key}",
             cure=f"it gives {', '.join([STATE, *IMAGES.values()])}; a rename step can map other names to these",
         )
-    for key in sorted(cameras | {state}):
-        if key not in inputs:
-            raise IncompatiblePolicyError(
-                "the policy was trained without it",
-                file=file,
-                field=f"input_features.{key}",
-                cure="train on both cameras and the state",
-            )
-    for where, key, shape in (
-        ("input_features", state, inputs[state]),
-        ("output_features", ACTION, outputs.get(ACTION)),
+    if not inputs:
+        raise IncompatiblePolicyError(
+            "it takes nothing", file=file, field="input_features", cure="train on the state or a camera"
+        )
+    for where, key, shape, wanted in (
+        ("input_features", state, inputs.get(state, joints), joints),
+        ("input_features", environment, inputs.get(environment, _ENVIRONMENT_SHAPE), _ENVIRONMENT_SHAPE),
+        ("output_features", ACTION, outputs.get(ACTION), joints),
     ):
-        if shape != joints:
+        if shape != wanted:
             raise IncompatiblePolicyError(
-                f"shape {shape}, this robot has {joints}",
+                f"shape {shape}, this robot has {wanted}",
                 file=file,
                 field=f"{where}.{key}",
                 cure="use a policy for the SO-101",
             )
     resizes = any((step.get("config") or {}).get("resize_size") for step in preprocessor["steps"])
-    for key in sorted(cameras):
+    for key in sorted(inputs.keys() & set(cameras)):
         if not resizes and inputs[key] != (3, *image_size):
             height, width = inputs[key][-2:]
             raise IncompatiblePolicyError(

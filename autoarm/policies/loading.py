@@ -41,6 +41,30 @@ def _nearest(dataset: Path | None) -> Policy:
     return NearestPolicy(_required(dataset, "nearest"))
 
 
+def _nearest_state(dataset: Path | None) -> Policy:
+    from autoarm.policies.nearest import NearestStatePolicy
+
+    return NearestStatePolicy(_required(dataset, "nearest-state"))
+
+
+def _nearest_image(dataset: Path | None) -> Policy:
+    from autoarm.policies.nearest import NearestImagePolicy
+
+    return NearestImagePolicy(_required(dataset, "nearest-image"))
+
+
+def _rbf(dataset: Path | None) -> Policy:
+    from autoarm.policies.rbf import RbfPolicy
+
+    return RbfPolicy(_required(dataset, "rbf"))
+
+
+def _position_fed(dataset: Path | None) -> Policy:
+    from autoarm.policies.position_fed import PositionFedPolicy
+
+    return PositionFedPolicy(_required(dataset, "position-fed"))
+
+
 def _required(dataset: Path | None, name: str) -> Path:
     if dataset is None:
         raise InvalidInputError(
@@ -55,7 +79,13 @@ BASELINES: Final[dict[str, Baseline]] = {
     "no-op": Baseline("holds the start position", lambda _: NoOpPolicy()),
     "replay": Baseline("the mean demonstration, whatever it sees; needs a dataset", _replay),
     "nearest": Baseline("the demonstration that began most alike; needs a dataset", _nearest),
+    "nearest-state": Baseline("what followed the nearest joint positions; needs a dataset", _nearest_state),
+    "nearest-image": Baseline("what followed the most similar look; needs a dataset", _nearest_image),
+    "rbf": Baseline("interpolates the demonstrations by their first looks; needs a dataset", _rbf),
+    "position-fed": Baseline("a network that is given the true poses; needs a dataset", _position_fed),
 }
+BLIND: Final = "blind:"
+"""Before the name of a checkpoint: the same, shown one constant picture."""
 
 
 def load_policy(
@@ -64,8 +94,8 @@ def load_policy(
     """The policy that `reference` names.
 
     Args:
-        reference: One of `BASELINES`, the name of a shipped policy, a LeRobot checkpoint folder, or `module:Class`
-            of a class that takes no arguments and follows the `Policy` protocol.
+        reference: One of `BASELINES`, the name of a shipped policy, a LeRobot checkpoint folder, either of these two
+            after `blind:`, or `module:Class` of a class that takes no arguments and follows the `Policy` protocol.
         dataset: LeRobotDataset folder, for the baselines that are made from one.
         device: Of torch, for a checkpoint.
         image_size: Height and width of the frames that the policy will be shown.
@@ -77,12 +107,17 @@ def load_policy(
     """
     if reference in BASELINES:
         return BASELINES[reference].build(dataset)
+    if reference.startswith(BLIND):
+        seeing = load_policy(reference.removeprefix(BLIND), dataset, device, image_size)
+        from autoarm.policies.blind import BlindPolicy
+
+        return BlindPolicy(seeing, _required(dataset, BLIND), image_size)
     shipped = shipped_policies()
     folder = shipped.get(reference, Path(reference))
     if folder.exists():
         from autoarm.policies.lerobot import LeRobotPolicy
 
-        return LeRobotPolicy(folder, device, image_size)
+        return LeRobotPolicy(folder, device, image_size, reference)
     if _OWN_CLASS.fullmatch(reference):
         return _own_policy(reference)
     names = [*BASELINES, *shipped]
@@ -112,7 +147,10 @@ def describe_policy(policy: Policy) -> PolicyRecord:
         return record
     kind = "baseline" if type(policy).__module__.startswith("autoarm.policies.") else "custom"
     return PolicyRecord(
-        name=policy.name, kind=kind, config={"class": f"{type(policy).__module__}:{type(policy).__qualname__}"}
+        name=policy.name,
+        kind=kind,
+        role=getattr(policy, "role", "policy"),
+        config={"class": f"{type(policy).__module__}:{type(policy).__qualname__}"},
     )
 
 

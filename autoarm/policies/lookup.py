@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from autoarm.dataset import IMAGES, joint_columns, open_lerobot
+from autoarm.policies.alignment import aligned
 from autoarm.policies.scripted import Actions, TrajectoryPolicy
-from autoarm.results import PolicyRecord
+from autoarm.results import PolicyRecord, Role
 from gym_autoarm import spec
 
 Frame = NDArray[np.uint8]
@@ -65,8 +66,11 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-class DemonstrationPolicy(TrajectoryPolicy):
-    """A baseline that is made from a dataset."""
+class FromDemonstrations:
+    """What baselines that are made from a dataset say about themselves."""
+
+    name: str
+    role: Role = "control"
 
     def __init__(self, dataset: Path) -> None:
         self._dataset = dataset
@@ -74,13 +78,18 @@ class DemonstrationPolicy(TrajectoryPolicy):
     def describe(self) -> PolicyRecord:
         """Which demonstrations it is made from."""
         config = {"dataset": str(self._dataset), "dataset_sha256": fingerprint(self._dataset)}
-        return PolicyRecord(name=self.name, kind="baseline", config=config)
+        return PolicyRecord(name=self.name, kind="baseline", role=self.role, config=config)
+
+
+class DemonstrationPolicy(FromDemonstrations, TrajectoryPolicy):
+    """A baseline that is made from a dataset and decides once."""
 
 
 class ReplayPolicy(DemonstrationPolicy):
     """Replays the mean demonstration, whatever it sees."""
 
     name = "replay"
+    role = "floor"
 
     def __init__(self, dataset: Path) -> None:
         super().__init__(dataset)
@@ -126,13 +135,6 @@ def look(pixels: Mapping[str, Frame], state: NDArray[np.float32]) -> NDArray[np.
 
 
 def mean_trajectory(trajectories: list[Actions]) -> Actions:
-    """The mean of trajectories `(steps, 6)` after stretching each to the median length."""
-    length = round(float(np.median([len(trajectory) for trajectory in trajectories])))
-    mean: Actions = np.stack([stretch(trajectory, length) for trajectory in trajectories]).mean(axis=0)
+    """The mean of trajectories `(steps, 6)`, brought to one clock."""
+    mean: Actions = aligned(trajectories).mean(axis=0)
     return mean
-
-
-def stretch(trajectory: Actions, length: int) -> Actions:
-    """The trajectory `(steps, d)` resampled linearly in time to `(length, d)`, both ends kept."""
-    old, new = np.linspace(0.0, 1.0, len(trajectory)), np.linspace(0.0, 1.0, length)
-    return np.stack([np.interp(new, old, column) for column in trajectory.T], axis=1).astype(np.float32)

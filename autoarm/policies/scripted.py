@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from autoarm.results import Role
 from gym_autoarm import spec
 from gym_autoarm.expert import Expert, Style
 from gym_autoarm.rng import stream
@@ -25,6 +26,7 @@ class TrajectoryPolicy(ABC):
     """Decides once, from the first observation, and then rests at the last goal."""
 
     name: str
+    role: Role = "policy"
     needs_images = False
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:
@@ -47,18 +49,22 @@ class ExpertPolicy(TrajectoryPolicy):
     """The scripted expert: privileged, because it plans from the true poses in `info`."""
 
     name = "expert"
+    role = "ceiling"
 
     def __init__(self) -> None:
         self._expert = Expert()
 
     def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
-        return self._expert.plan(info["cube_pose"], info["box_pose"], observation["agent_pos"], Style.sample(seed))
+        style = Style.sample(seed)
+        start, size = observation["agent_pos"], info["cube_size"]
+        return self._expert.plan(info["cube_pose"], info["box_pose"], start, style, size)
 
 
 class NoOpPolicy(TrajectoryPolicy):
     """Holds the start position."""
 
     name = "no-op"
+    role = "floor"
 
     def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
         return np.asarray(observation["agent_pos"], np.float32)[None]
@@ -68,6 +74,7 @@ class RandomPolicy:
     """Goals drawn uniformly within the limits, each held for half a second."""
 
     name = "random"
+    role: Role = "floor"
     needs_images = False
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:

@@ -7,14 +7,22 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from autoarm.dataset import demonstrations, episode_frames
+from autoarm.policies.alignment import stretch
 from autoarm.policies.loading import BASELINES, describe_policy, load_policy
-from autoarm.policies.lookup import NearestPolicy, look, mean_trajectory, read_trajectories, stretch
+from autoarm.policies.lookup import NearestPolicy, look, mean_trajectory, read_trajectories
 from autoarm.policies.protocol import Policy
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, InvalidInputError
 
 IMAGE_SIZE = (96, 128)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOARM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from lerobot.policies.factory import make_pre_post_processors
 from lerobot.processor import ImageCropResizeProcessorStep, RenameObservationsProcessorStep
 
 from autoarm.evaluate import evaluate
-from autoarm.policies.lerobot import LeRobotPolicy
+from autoarm.policies.lerobot import ENVIRONMENT_STATE, LeRobotPolicy
 from autoarm.policies.loading import load_policy
 from gym_autoarm import spec
 from gym_autoarm.errors import AutoArmError, IncompatiblePolicyError, InvalidFileError, InvalidInputError
@@ -25,14 +25,16 @@ IMAGE_SIZE = (64, 96)
 TOP, LATERAL = "observation.images.top", "observation.images.lateral"
 
 
-def save_act(folder: Path, *, cameras=(TOP, LATERAL), state=6, action=6, steps=(), **options) -> Path:
+def save_act(folder: Path, *, cameras=(TOP, LATERAL), state=6, environment=None, action=6, steps=(), **options) -> Path:
     """A small ACT with random weights and random statistics, saved by LeRobot itself."""
     torch.manual_seed(0)
     images = {key: PolicyFeature(FeatureType.VISUAL, (3, *IMAGE_SIZE)) for key in cameras}
+    given = {"observation.state": (FeatureType.STATE, state), ENVIRONMENT_STATE: (FeatureType.ENV, environment)}
+    numbers = {key: PolicyFeature(kind, (size,)) for key, (kind, size) in given.items() if size is not None}
     config = ACTConfig(
         device="cpu",
         pretrained_backbone_weights=None,
-        input_features={"observation.state": PolicyFeature(FeatureType.STATE, (state,)), **images},
+        input_features=numbers | images,
         output_features={"action": PolicyFeature(FeatureType.ACTION, (action,))},
         **({"chunk_size": 8, "n_action_steps": 5} | options),
         dim_model=32,
@@ -42,7 +44,8 @@ def save_act(folder: Path, *, cameras=(TOP, LATERAL), state=6, action=6, steps=(
         use_vae=False,
     )
     stats = {key: {"mean": torch.rand(3, 1, 1), "std": 0.1 + torch.rand(3, 1, 1)} for key in cameras}
-    stats["observation.state"] = {"mean": 20 * torch.randn(state), "std": 1 + 20 * torch.rand(state)}
+    for key, feature in numbers.items():
+        stats[key] = {"mean": 20 * torch.randn(feature.shape), "std": 1 + 20 * torch.rand(feature.shape)}
     stats["action"] = {"mean": 20 * torch.randn(action), "std": 1 + 20 * torch.rand(action)}
     before, after = make_pre_post_processors(config, dataset_stats=stats)
     before.steps = [*steps, *before.steps]
@@ -156,6 +159,35 @@ def test_a_run_is_found_by_its_folder_and_recorded(saved, tmp_path):
     assert load_policy(str(run / "checkpoints" / "000100"), image_size=IMAGE_SIZE).name == "my-run"
 
 
+@pytest.mark.parametrize(
+    ("options", "heeds"),
+    [
+        ({"cameras": (TOP,)}, {"top", "agent_pos"}),
+        ({"state": None}, {"top", "lateral"}),
+        ({"cameras": (LATERAL,), "state": None}, {"lateral"}),
+        ({"cameras": (), "environment": 14}, {"agent_pos", "cube_pose"}),
+        ({"environment": 14}, {"top", "lateral", "agent_pos", "cube_pose"}),
+    ],
+)
+def test_a_policy_may_take_a_part_of_what_there_is(tmp_path, options, heeds):
+    policy = LeRobotPolicy(save_act(tmp_path / "policy", **options), image_size=IMAGE_SIZE)
+    assert policy.needs_images == bool(heeds & {"top", "lateral"})
+    info = {"cube_pose": np.full(7, 0.2), "box_pose": np.full(7, -0.2)}
+
+    def act(changed: str = "") -> np.ndarray:
+        observation, other = observe(0), observe(1)
+        pixels = {name: (other if name == changed else observation)["pixels"][name] for name in spec.CAMERAS}
+        joints = (other if changed == "agent_pos" else observation)["agent_pos"]
+        seen = {"agent_pos": joints} | ({"pixels": pixels} if policy.needs_images else {})
+        policy.reset(0, {})
+        return policy.act(seen, info | ({"cube_pose": np.full(7, 30.0)} if changed == "cube_pose" else {}))
+
+    before = act()
+    assert before.shape == (5, 6)
+    for name in ("top", "lateral", "agent_pos", "cube_pose"):
+        assert np.array_equal(act(name), before) == (name not in heeds)
+
+
 # -- Checkpoints that must not run -------------------------------------------------------------------------------------
 
 
@@ -164,7 +196,7 @@ def test_a_run_is_found_by_its_folder_and_recorded(saved, tmp_path):
     [
         ({"action": 7}, "output_features.action"),
         ({"state": 14}, "input_features.observation.state"),
-        ({"cameras": (TOP,)}, f"input_features.{LATERAL}"),
+        ({"environment": 3}, "input_features.observation.environment_state"),
         ({"cameras": (TOP, LATERAL, "observation.images.wrist")}, "input_features.observation.images.wrist"),
     ],
 )

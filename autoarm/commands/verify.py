@@ -1,0 +1,92 @@
+"""`autoarm verify`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from autoarm.commands.progress import progress_bar
+
+if TYPE_CHECKING:
+    from autoarm.bench.verify import Verification
+
+_SHOWN = 20
+"""Mismatches that are printed."""
+
+
+@dataclass
+class Verify:
+    """Run a result again and compare it row by row.
+
+    On the platform that the result names the rows must be identical; on another one the success rate must lie within
+    the interval of the recorded one. Exit code 1 if it is not so.
+
+    Example: autoarm verify benchmarks/results/five-spots-v1/expert.json --sample 50
+    """
+
+    file: tyro.conf.Positional[Path]
+    """What `autoarm bench` or `autoarm eval` wrote."""
+    sample: int | None = None
+    """How many rows, drawn at random; all by default."""
+    seed: int = 0
+    """Of the sample."""
+    policy: str | None = None
+    """Where the policy is, if it is not where the result says."""
+    suite: str | None = None
+    """The same of the suite: a YAML file."""
+    dataset: Path | None = None
+    """The same of the demonstrations that a baseline is made from."""
+    workers: int = 1
+    """Processes."""
+    ray: str | None = None
+    """Run in a Ray cluster: `auto`, or its address."""
+    device: str = "cpu"
+    """Torch device of a checkpoint, such as cpu or cuda."""
+
+    def run(self) -> int:
+        """Run it again and say what came out."""
+        from rich.console import Console
+
+        from autoarm.bench.verify import verify
+
+        with progress_bar(self.file.name, Console(stderr=True)) as advance:
+            verification = verify(
+                self.file,
+                sample=self.sample,
+                seed=self.seed,
+                policy=self.policy,
+                suite=self.suite,
+                dataset=self.dataset,
+                device=self.device,
+                workers=self.workers,
+                ray=self.ray,
+                progress=advance,
+            )
+        for line in report(verification):
+            print(line)
+        return 0 if verification.passed else 1
+
+
+def report(found: Verification) -> list[str]:
+    """What came of it, in lines."""
+    differing = len({each.row for each in found.mismatches})
+    same = f"{found.rows - differing} of {found.rows} rows identical"
+    part = "" if found.rows == found.total else f" (a sample of {found.total})"
+    if found.same_platform:
+        lines = [f"same platform, so that rows must be identical: {same}{part}"]
+        lines += [f"  {each}" for each in found.mismatches[:_SHOWN]]
+        if len(found.mismatches) > _SHOWN:
+            lines.append(f"  and {len(found.mismatches) - _SHOWN} more")
+    else:
+        recorded, now = found.recorded, found.found
+        lines = ["another platform, so that the rate must lie within the recorded interval:"]
+        lines += [f"  {change}" for change in found.platform_changes]
+        lines.append(
+            f"  recorded {recorded.successes}/{recorded.episodes} ({recorded.low:.1%} to {recorded.high:.1%}),"
+            f" found {now.successes}/{now.episodes} ({now.rate:.1%}); {same}{part}"
+        )
+    lines.append("verified" if found.passed else "NOT verified")
+    return lines

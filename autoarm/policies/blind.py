@@ -1,0 +1,72 @@
+"""A checkpoint whose eyes are covered: how much of its success needs no seeing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from autoarm.policies.lookup import Frame, fingerprint, read_first_looks
+from autoarm.policies.protocol import Policy
+from autoarm.results import PolicyRecord, Role
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
+
+
+class BlindPolicy:
+    """Another policy that is shown one constant picture: the mean of the demonstrations' first frames.
+
+    The mean frame is as bright and as coloured as what the policy was trained on, with the arm at rest and no cube
+    that could be told from the others.
+
+    Args:
+        policy: The one that would see.
+        dataset: Whose first frames are averaged.
+        image_size: Height and width of the frames that `policy` is shown.
+
+    Raises:
+        InvalidInputError: If the policy does not look anyway.
+    """
+
+    role: Final[Role] = "control"
+    needs_images = False
+
+    def __init__(self, policy: Policy, dataset: Path, image_size: tuple[int, int] = spec.IMAGE_SIZE) -> None:
+        if not policy.needs_images:
+            raise InvalidInputError(f"{policy.name} looks at nothing anyway", field="policy", cure="name a checkpoint")
+        self.name = f"blind:{policy.name}"
+        self._policy = policy
+        self._dataset = dataset
+        self.pixels = mean_first_frames(dataset, image_size)
+
+    def describe(self) -> PolicyRecord:
+        """The other policy's record, and the dataset of the mean frames."""
+        from autoarm.policies.loading import describe_policy
+
+        record = describe_policy(self._policy)
+        blind = {"dataset": str(self._dataset), "dataset_sha256": fingerprint(self._dataset)}
+        path = None if record.path is None else f"blind:{record.path}"
+        return record.model_copy(
+            update={"name": self.name, "role": self.role, "path": path, "config": record.config | blind}
+        )
+
+    def reset(self, seed: int, info: Mapping[str, Any]) -> None:
+        self._policy.reset(seed, info)
+
+    def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> NDArray[np.float32]:
+        return self._policy.act({**observation, "pixels": self.pixels}, info)
+
+
+def mean_first_frames(dataset: Path, image_size: tuple[int, int]) -> dict[str, Frame]:
+    """The mean first frame of the demonstrations, camera by camera, uint8 `(*image_size, 3)`."""
+    looks = read_first_looks(dataset)
+    height, width = image_size
+    means = {}
+    for camera in spec.CAMERAS:
+        mean = np.mean([look.pixels[camera] for look in looks], axis=0).round().astype(np.uint8)
+        means[camera] = np.asarray(Image.fromarray(mean).resize((width, height), Image.Resampling.BOX))
+    return means
