@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -224,55 +217,6 @@ def test_bad_input_leaves_no_page(make_result: MakeResult, tmp_path: Path) -> No
 # -- In a browser ------------------------------------------------------------------------------------------------------
 
 
-class Browser:
-    """Headless Chromium through its driver's WebDriver interface, of which this needs three calls."""
-
-    def __init__(self, driver: str, chromium: str, width: int) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self._process = subprocess.Popen(
-            [driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self._root = f"http://127.0.0.1:{port}"
-        quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        arguments = ["--headless", "--disable-gpu", f"--window-size={width},1000", *quiet]
-        if os.geteuid() == 0:
-            arguments.append("--no-sandbox")  # which Chromium wants of root
-        options = {"binary": chromium, "args": arguments, "mobileEmulation": {"deviceMetrics": {"width": width}}}
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        for _ in range(100):
-            try:
-                session = self.post("/session", capabilities={"alwaysMatch": wanted})
-                break
-            except OSError:
-                time.sleep(0.2)
-        self._root += f"/session/{session['sessionId']}"
-
-    def post(self, path: str, **body: Any) -> Any:
-        request = urllib.request.Request(self._root + path, json.dumps(body).encode(), method="POST")
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.load(answer)["value"]
-
-    def close(self) -> None:
-        try:
-            # The driver ends the browser only when asked to; its own end leaves the browser running.
-            urllib.request.urlopen(urllib.request.Request(self._root, method="DELETE"), timeout=30).close()
-        finally:
-            self._process.terminate()
-            self._process.wait(30)
-
-
-@pytest.fixture(params=[1200, 390])
-def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    driver, chromium = shutil.which("chromedriver"), shutil.which("chromium") or shutil.which("google-chrome")
-    if driver is None or chromium is None:
-        pytest.skip("Chromium and its driver are not installed (Debian: chromium chromium-driver)")
-    opened = Browser(driver, chromium, request.param)
-    yield opened
-    opened.close()
-
-
 PLAY = """
 const done = arguments[arguments.length - 1];
 Promise.all([...document.querySelectorAll('video')].map(async video => {
@@ -284,7 +228,7 @@ Promise.all([...document.querySelectorAll('video')].map(async video => {
 """
 
 
-def test_plays_in_a_browser(browser: Browser, report: Path) -> None:
+def test_plays_in_a_browser(browser: Any, report: Path) -> None:
     browser.post("/url", url=report.as_uri())
     assert browser.post("/execute/async", script=PLAY, args=[]) == [96, 96]
     pictures = "return [...document.images].map(image => image.complete && image.naturalWidth > 0)"

@@ -1,0 +1,1 @@
+"""A static site from a folder of results: rankings, a page a policy, comparisons."""

@@ -1,0 +1,43 @@
+"""Whether a result is whole: a digest shows who edited a file carelessly, this shows who left out the failures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from autoarm.results import Result, SuiteRecord, group_intervals, level_intervals, success_interval
+from gym_autoarm.errors import InvalidFileError
+
+
+def check_whole(result: Result, suite: SuiteRecord, file: Path) -> None:
+    """Raise `InvalidFileError` unless every episode is there once and the rates are those of the rows.
+
+    That the rows are also true only `autoarm verify` can say, which runs them again.
+
+    Args:
+        result: Its rows are of axes and levels of `suite`.
+        suite: What the result says it ran.
+        file: For the error.
+    """
+    numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row in result.rows:
+        numbers[row.group, row.level].append(row.index)
+    for axis, record in suite.axes.items():
+        for level, expected in record.levels.items():
+            found = sorted(numbers[axis, level])
+            if found != list(range(expected.episodes)):
+                raise InvalidFileError(
+                    f"{axis}{'/' if level else ''}{level} has {len(found)} rows, {len(set(found))} of them different; "
+                    f"the setting says {expected.episodes}",
+                    file=file,
+                    field="rows",
+                    cure="take the file as `autoarm bench` wrote it",
+                )
+    sums = {
+        "overall": success_interval(result.rows),
+        "groups": group_intervals(result.rows),
+        "levels": level_intervals(result.rows),
+    }
+    for field, again in sums.items():
+        if getattr(result, field) != again:
+            raise InvalidFileError("is not what the rows add up to", file=file, field=field, cure="measure again")
