@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,9 @@ import tyro
 
 @dataclass
 class Train:
-    """Train ACT on a collected dataset; run again to continue after a stop.
+    """Train a policy on a collected dataset; run again to continue after a stop.
+
+    The policy is LeRobot's ACT, or its Diffusion Policy.
 
     Example: autoarm train outputs/five-spots --out outputs/act-five-spots
     """
@@ -21,12 +24,37 @@ class Train:
     """Folder of the dataset."""
     out: Path
     """Folder of the run; the policy lands in its `pretrained_model`."""
-    preset: Literal["cpu", "full"] = "cpu"
-    """`cpu`: 96x128 frames and a small transformer, minutes on two cores. `full`: LeRobot's defaults at 480x640."""
-    steps: int | None = None
-    """Optimiser steps, instead of the preset's."""
-    batch_size: int | None = None
-    """Samples a step, instead of the preset's."""
+    preset: Literal["cpu", "cpu-diffusion", "full"] = "cpu"
+    """`cpu`: 96x128 frames and a small transformer, minutes on two cores. `cpu-diffusion`: LeRobot's Diffusion Policy
+    on a `--backbone`. `full`: LeRobot's defaults of ACT at 480x640."""
+    backbone: Path | None = None
+    """Folder of a backbone that `autoarm pretrain` made: it is left as it is, and only the transformer is trained."""
+    steps: tuple[int, ...] = ()
+    """Optimiser steps of each phase, instead of the preset's."""
+    batch_size: tuple[int, ...] = ()
+    """Samples a step in each phase, instead of the preset's."""
+    policy: Annotated[dict[str, str], tyro.conf.arg(metavar="FIELD VALUE")] = field(default_factory=dict)
+    """Fields of LeRobot's configuration, instead of the preset's, such as `--policy chunk_size 100`."""
+    image_size: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="HEIGHT WIDTH")] = None
+    """Size that frames are resized to, instead of the preset's."""
+    cameras: tuple[Literal["top", "lateral"], ...] | None = None
+    """Cameras that the policy sees."""
+    state: bool = True
+    """Whether the policy is given the joints' positions."""
+    demonstrations: int | None = None
+    """How many of the dataset's episodes to learn from, evenly spread over it; all by default."""
+    shift: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 0
+    """Augmentation: largest shift of an image."""
+    colour: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
+    """Augmentation: largest relative change of brightness, contrast and colour."""
+    image_noise: float = 0.0
+    """Augmentation: standard deviation of the noise on pixels, of the full range."""
+    state_noise: float = 0.0
+    """Augmentation: standard deviation of the noise on the joints, in the dataset's standard deviations."""
+    state_dropout: float = 0.0
+    """Augmentation: share of the samples that hide the joints' positions."""
+    feature_noise: float = 0.0
+    """Augmentation: standard deviation of the noise on the backbone's feature maps, in their standard deviations."""
     seed: int = 0
     """Of the weights and the order of the samples."""
     device: str = "auto"
@@ -39,10 +67,31 @@ class Train:
         # Read once, when torch loads. Threads that spin while they wait for each other make a step ten times slower as
         # soon as anything else wants a core.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from autoarm.train.config import preset
+        from autoarm.train.config import Augmentation, preset
         from autoarm.train.run import train
 
-        config = preset(self.preset, steps=self.steps, batch_size=self.batch_size, seed=self.seed)
-        folder = train(self.dataset, self.out, config, self.device, self.save_every)
+        config = preset(
+            self.preset,
+            self.steps,
+            self.batch_size,
+            policy=self.policy,
+            image_size=self.image_size,
+            cameras=self.cameras,
+            state=self.state,
+            demonstrations=self.demonstrations,
+            augmentation=Augmentation(
+                self.shift, self.colour, self.image_noise, self.state_noise, self.state_dropout, self.feature_noise
+            ),
+            seed=self.seed,
+        )
+        folder = train(
+            self.dataset,
+            self.out,
+            config,
+            self.device,
+            self.save_every,
+            backbone=self.backbone,
+            command=["autoarm", *sys.argv[1:]],
+        )
         print(f"policy: {folder}")
         return 0

@@ -49,16 +49,29 @@ def save_state(folder: Path, step: int, weights: dict[str, Tensor], optimizer: t
     replace_folder(folder, fill)
 
 
-def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put a saved run back. Returns the number of steps taken.
+def saved_step(folder: Path) -> int:
+    """The number of steps that a saved run has taken. Raises `InvalidFileError` if the folder is damaged."""
+    path = folder / "step.json"
+    try:
+        return int(json.loads(path.read_text())["step"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidFileError(
+            f"cannot be continued from: {error}", file=path, cure=f"delete {folder} to start over"
+        ) from error
+
+
+def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+    """Put a saved run back; without an optimiser the weights and the random state alone.
 
     Raises:
         InvalidFileError: If the folder is damaged or belongs to another model.
     """
     try:
-        step = int(json.loads((folder / "step.json").read_text())["step"])
         tensors = load_file(folder / "state.safetensors")
         model.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("weights/")})
+        torch.set_rng_state(tensors["random"])
+        if optimizer is None:
+            return
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         slots: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
@@ -66,12 +79,10 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
                 _, index, slot = name.split("/")
                 slots.setdefault(int(index), {})[slot] = _laid_out_like(parameters[int(index)], value)
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-        torch.set_rng_state(tensors["random"])
     except Exception as error:  # a damaged file fails in as many ways as there are libraries reading it
         raise InvalidFileError(
             f"cannot be continued from: {error}", file=folder, cure="delete it to start over"
         ) from error
-    return step
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,17 +9,23 @@ from torch import Tensor
 
 from autoarm.train.sampling import chunk_indices
 from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
 
 
 class ChunkDataset:
     """A dataset in memory: states, actions, and frames through a memory map.
 
     Args:
-        frames: uint8 `(n, cameras, h, w, 3)`.
+        frames: uint8 `(n, cameras, h, w, 3)`, of all of the contract's cameras.
         states: float32 `(n, 6)`.
         actions: float32 `(n, 6)`.
         episodes: Episode of every frame, `(n,)`, in increasing order.
         chunk: Actions a sample.
+        cameras: Those to give, by name.
+        demonstrations: Episodes to use, evenly spread; None for all.
+
+    Raises:
+        InvalidInputError: If there are not so many.
     """
 
     def __init__(
@@ -31,26 +35,43 @@ class ChunkDataset:
         actions: NDArray[np.float32],
         episodes: NDArray[np.int64],
         chunk: int,
+        cameras: tuple[str, ...] = spec.CAMERAS,
+        demonstrations: int | None = None,
     ) -> None:
         self._frames, self._states, self._actions, self._chunk = frames, states, actions, chunk
-        _, first, counts = np.unique(episodes, return_index=True, return_counts=True)
+        self._cameras = cameras
+        numbers, first, counts = np.unique(episodes, return_index=True, return_counts=True)
         self._ends = np.repeat(first + counts, counts)
+        used = len(numbers) if demonstrations is None else demonstrations
+        if not 1 <= used <= len(numbers):
+            raise InvalidInputError(
+                f"{used} of {len(numbers)} episodes", field="demonstrations", cure=f"from 1 to {len(numbers)}"
+            )
+        self._samples = np.flatnonzero(np.isin(episodes, numbers[np.arange(used) * len(numbers) // used]))
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._samples)
 
-    def batch(self, indices: NDArray[np.int64]) -> dict[str, Any]:
+    def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         """Samples as LeRobot collates them: images float `(b, 3, h, w)` in 0..1 with channels last in memory."""
+        return {**self.joints(indices), **self.images(indices)}
+
+    def joints(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """The same without the images."""
+        indices = self._samples[indices]
         chunk, padded = chunk_indices(indices, self._ends, self._chunk)
-        batch: dict[str, Any] = {
+        return {
             "observation.state": torch.from_numpy(self._states[indices]),
             "action": torch.from_numpy(self._actions[chunk]),
             "action_is_pad": torch.from_numpy(padded),
         }
-        for slot, camera in enumerate(spec.CAMERAS):
-            batch[f"observation.images.{camera}"] = self._images(indices, slot)
-        return batch
 
-    def _images(self, indices: NDArray[np.int64], slot: int) -> Tensor:
-        pixels = torch.from_numpy(np.ascontiguousarray(self._frames[indices, slot]))
+    def images(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """The images alone."""
+        return {f"observation.images.{camera}": self._camera(indices, camera) for camera in self._cameras}
+
+    def _camera(self, indices: NDArray[np.int64], camera: str) -> Tensor:
+        pixels = torch.from_numpy(
+            np.ascontiguousarray(self._frames[self._samples[indices], spec.CAMERAS.index(camera)])
+        )
         return pixels.permute(0, 3, 1, 2).float() / 255.0

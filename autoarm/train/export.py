@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -22,7 +23,9 @@ from autoarm.results import Result
 from gym_autoarm.errors import AutoArmError, InvalidFileError
 
 
-def export_policy(run: Path, out: Path, results: list[Path] | None = None, title: str | None = None) -> Path:
+def export_policy(
+    run: Path, out: Path, results: Sequence[Path] = (), seeds: Sequence[Path] = (), title: str | None = None
+) -> Path:
     """Copy a checkpoint with its floating-point weights as float16 and a model card as `README.md`.
 
     LeRobot loads it as it is: values are widened to the model's own precision.
@@ -30,11 +33,13 @@ def export_policy(run: Path, out: Path, results: list[Path] | None = None, title
     Args:
         run: A training run of ours, or its checkpoint folder.
         out: Folder to make; replaced as a whole if it is there.
-        results: Result files for the card's table.
+        results: Result files for the card's tables.
+        seeds: Result files of the recipe's training seeds, on the same episodes.
         title: Of the card; the folder's name by default.
     """
     folder = checkpoint_folder(run)
-    card = model_card(title or out.name, folder, [Result.load(path) for path in results or []])
+    loaded = [[Result.load(path) for path in paths] for paths in (results, seeds)]
+    card = model_card(title or out.name, folder, *loaded)
 
     def fill(temporary: Path) -> None:
         for file in folder.iterdir():
@@ -56,26 +61,29 @@ def export_policy(run: Path, out: Path, results: list[Path] | None = None, title
     return out
 
 
-def model_card(title: str, folder: Path, results: list[Result]) -> str:
-    """Markdown: what was trained, how, and what was measured."""
+def model_card(title: str, folder: Path, results: Sequence[Result] = (), seeds: Sequence[Result] = ()) -> str:
+    """Markdown: what was trained, how, and what was measured.
+
+    Args:
+        title: Of the card.
+        folder: The checkpoint, in its training run where there is one.
+        results: Of this policy.
+        seeds: Of the same recipe's training seeds, on the same episodes.
+    """
     lines = [f"# {title}", "", "LeRobot's ACT for `gym_autoarm/PickIntoBox-v0`. Weights are stored as float16.", ""]
     training = folder.parent / "train.json"
     if training.is_file():
         record = json.loads(training.read_text(encoding="utf-8"))
         config = record["config"]
         size = "x".join(str(side) for side in config["image_size"])
-        backbone = (
-            "trained end to end by imitation from random weights; it never saw a label of the scene"
-            if config["policy"].get("pretrained_backbone_weights", "ImageNet's") is None
-            else "started from ImageNet weights"
-        )
         lines += [
             "| | |",
             "|---|---|",
-            f"| backbone | {backbone} |",
+            f"| backbone | {_backbone(config)} |",
             f"| frames | resized to {size} by the policy's own preprocessor |",
-            f"| training | {record['step']} steps of {config['batch_size']} samples, seed {config['seed']} |",
-            "| command | `autoarm train DATASET --out RUN`, with the settings below |",
+            f"| training | {_phases(config)}; seed {config['seed']} |",
+            f"| time | {record['seconds'] / 60:.0f} minutes with {record['threads']} of the processor's threads |",
+            f"| command | `{' '.join(record['command']) or 'autoarm train DATASET --out RUN'}` |",
             f"| dataset | content hash `{record['dataset'][:16]}` |",
             "",
             "```json",
@@ -83,17 +91,61 @@ def model_card(title: str, folder: Path, results: list[Result]) -> str:
             "```",
             "",
         ]
-    if results:
-        lines += ["| measured on | success | 95 % interval | command |", "|---|---|---|---|"]
-        for result in results:
-            rate = result.overall
-            kind = result.setting.distribution["cube"]
-            lines.append(
-                f"| {kind} | {rate.successes} of {rate.episodes} | {100 * rate.low:.0f} to {100 * rate.high:.0f} % "
-                f"| `{' '.join(result.setting.command)}` |"
-            )
-        lines.append("")
+    for result in results:
+        lines += _measured(result)
+    if seeds:
+        lines += _over_seeds(seeds)
     return "\n".join(lines)
+
+
+def _measured(result: Result) -> list[str]:
+    suite = result.setting.suite
+    what = f"suite `{suite.name}`, size {suite.size}" if suite else f"cube: {result.setting.distribution['cube']}"
+    rates = result.groups if suite else {"all": result.overall}
+    command = " ".join(result.setting.command)
+    return [
+        f"Measured on {what}" + (f", with `{command}`:" if command else ":"),
+        "",
+        "| | success | 95 % interval |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {rate.successes} of {rate.episodes} | {100 * rate.low:.0f} to {100 * rate.high:.0f} % |"
+            for name, rate in rates.items()
+        ),
+        "",
+    ]
+
+
+def _over_seeds(results: Sequence[Result]) -> list[str]:
+    """The same recipe with other training seeds: mean and range of the rates."""
+    lines = [
+        f"The recipe over {len(results)} training seeds, this one among them:",
+        "",
+        "| | mean | lowest | highest |",
+        "|---|---|---|---|",
+    ]
+    for name in ["overall", *results[0].groups]:
+        rates = [100 * (each.overall if name == "overall" else each.groups[name]).rate for each in results]
+        lines.append(f"| {name} | {sum(rates) / len(rates):.1f} % | {min(rates):.0f} % | {max(rates):.0f} % |")
+    return [*lines, ""]
+
+
+def _backbone(config: dict[str, Any]) -> str:
+    if config["backbone"] is not None:
+        return (
+            "pretrained in simulation on rendered scenes with the positions of cube and gripper as labels, then "
+            f"frozen; weights `{config['backbone'][:16]}`"
+        )
+    if config["policy"].get("pretrained_backbone_weights", "ImageNet's") is None:
+        return "trained end to end by imitation from random weights; it never saw a label of the scene"
+    return "started from ImageNet weights"
+
+
+def _phases(config: dict[str, Any]) -> str:
+    return ", then ".join(
+        f"{phase['steps']} steps of {phase['batch_size']} samples with the backbone {phase['backbone']}"
+        for phase in config["phases"]
+    )
 
 
 @dataclass
@@ -106,13 +158,15 @@ class _Arguments:
     """Folder to make."""
     results: Annotated[list[Path], tyro.conf.arg(metavar="FILES")] = field(default_factory=list)
     """Result files for the model card."""
+    seeds: Annotated[list[Path], tyro.conf.arg(metavar="FILES")] = field(default_factory=list)
+    """Result files of the same recipe with other training seeds."""
 
 
 def main() -> None:
     """Run from the command line."""
     arguments = tyro.cli(_Arguments)
     try:
-        export_policy(arguments.run, arguments.out, arguments.results)
+        export_policy(arguments.run, arguments.out, arguments.results, arguments.seeds)
     except AutoArmError as error:
         raise SystemExit(f"export: error: {error}") from error
 

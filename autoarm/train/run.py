@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,19 +13,29 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from autoarm.dataset import check_dataset, joint_columns
-from autoarm.train.config import TrainConfig
+from autoarm.train.backbone import load_backbone
+from autoarm.train.config import TrainConfig, with_backbone
 from autoarm.train.data import ChunkDataset
+from autoarm.train.features import digest_of
+from autoarm.train.footprint import check_memory
 from autoarm.train.frames import cached_frames, dataset_digest
-from autoarm.train.trainer import Progress, Trainer
+from autoarm.train.trainer import Progress, Trainer, policy_config
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 _LOG_EVERY: Final = 100
 
 
 def train(
-    dataset: Path, out: Path, config: TrainConfig, device: str = "auto", save_every: int = 500, quiet: bool = False
+    dataset: Path,
+    out: Path,
+    config: TrainConfig,
+    device: str = "auto",
+    save_every: int = 500,
+    quiet: bool = False,
+    backbone: Path | None = None,
+    command: Sequence[str] = (),
 ) -> Path:
-    """Train ACT on demonstrations; continues where an earlier call with the same arguments stopped.
+    """Train a policy on demonstrations; continues where an earlier call with the same arguments stopped.
 
     Args:
         dataset: Folder of a LeRobotDataset v3 with this project's joints and cameras.
@@ -33,6 +44,8 @@ def train(
         device: Torch device; `auto` takes a CUDA device where there is one.
         save_every: Steps between checkpoints.
         quiet: No progress bars.
+        backbone: Folder of a backbone to start from, and to leave as it is; see `autoarm.train.backbone`.
+        command: The command line, for the record.
 
     Returns:
         The checkpoint folder, which LeRobot loads too.
@@ -42,9 +55,14 @@ def train(
         InvalidInputError: If an option cannot.
     """
     device = _device(device)
+    weights = None
+    if backbone is not None:
+        weights = load_backbone(backbone)
+        config = with_backbone(config, digest_of(weights))
+    check_memory(config)
     info = check_dataset(dataset)
     stats = LeRobotDatasetMetadata(f"local/{dataset.resolve().name}", root=dataset).stats
-    chunk = int(config.policy.get("chunk_size", 100))
+    chunk = len(policy_config(config, device).action_delta_indices)
     states, actions, episodes = joint_columns(dataset)
     longest = int(np.bincount(episodes).max())
     if longest < chunk:
@@ -63,8 +81,8 @@ def train(
 
         frames = cached_frames(info, config.image_size, decoded)
         bars.update(decoding, completed=1, total=1, note=f"{len(frames)} x {frames.shape[1]}")
-        data = ChunkDataset(frames, states, actions, episodes, chunk)
-        trainer = Trainer(config, data, stats, out, dataset_digest(dataset), device)
+        data = ChunkDataset(frames, states, actions, episodes, chunk, config.cameras, config.demonstrations)
+        trainer = Trainer(config, data, stats, out, dataset_digest(dataset), device, weights, command)
         training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
 
         def trained(now: Progress) -> None:
@@ -73,7 +91,12 @@ def train(
             if not (quiet or bars.console.is_terminal) and now.step % _LOG_EVERY == 0:
                 print(note, flush=True)  # a log file has no use for bars
 
-        return trainer.run(trained, save_every)
+        computing = bars.add_task("compute features", total=None, note="", visible=False)
+
+        def computed(done: int, total: int) -> None:
+            bars.update(computing, completed=done, total=total, note=f"{done}/{total}", visible=True)
+
+        return trainer.run(trained, save_every, computed=computed)
 
 
 def _device(name: str) -> str:

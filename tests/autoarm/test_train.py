@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import URLError
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,13 +21,17 @@ from torchvision.models import resnet18
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from autoarm.policies.lerobot import LeRobotPolicy
+from autoarm.train.augment import augment_images, augment_maps, augment_state, shift_images
+from autoarm.train.backbone import load_backbone, save_backbone
 from autoarm.train.calibration import calibrate_batch_norm
-from autoarm.train.config import CPU, PRESETS, TrainConfig, preset
+from autoarm.train.config import CPU, PRESETS, Augmentation, Phase, TrainConfig, preset, with_backbone
 from autoarm.train.data import ChunkDataset
 from autoarm.train.export import export_policy
+from autoarm.train.features import digest_of, images_are_feature_maps
 from autoarm.train.folding import folded_batch_norm
+from autoarm.train.footprint import check_memory, training_bytes
 from autoarm.train.sampling import BatchSampler, chunk_indices
-from autoarm.train.trainer import Trainer, act_config, learning_rate
+from autoarm.train.trainer import Trainer, learning_rate, policy_config
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 CHUNK = 8
@@ -38,10 +46,20 @@ SMALL = TrainConfig(
         "chunk_size": CHUNK,
         "n_action_steps": 4,
     },
-    batch_size=4,
-    steps=6,
-    warmup=2,
+    phases=(Phase(steps=6, batch_size=4, warmup=2),),
 )
+TWO_PHASES = replace(
+    SMALL,
+    phases=(
+        Phase(steps=3, batch_size=4, warmup=1),
+        Phase(steps=5, batch_size=6, warmup=1, learning_rate=1e-3, backbone="frozen"),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOARM_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 def demonstrations(seed: int = 0, episodes: int = 3, length: int = 14) -> ChunkDataset:
@@ -114,6 +132,19 @@ def test_batches_look_like_lerobots() -> None:
     assert batch["action_is_pad"].tolist() == [[False] * CHUNK, [False] + [True] * (CHUNK - 1)]
 
 
+def test_fewer_demonstrations_are_spread_over_the_dataset() -> None:
+    joints = np.repeat(np.arange(10, dtype=np.float32), 5)[:, None] * np.ones(6, np.float32)
+    frames = np.zeros((50, 2, 4, 4, 3), np.uint8)
+    data = ChunkDataset(frames, joints, joints, np.repeat(np.arange(10), 5), 8, demonstrations=5)
+    assert len(data) == 25
+    batch = data.batch(np.arange(25))
+    assert batch["observation.state"][:, 0].unique().tolist() == [0, 2, 4, 6, 8]
+    assert torch.equal(batch["action"][:, :, 0], batch["observation.state"][:, :1].expand(-1, 8))
+    for wrong in (0, 11):
+        with pytest.raises(InvalidInputError, match="from 1 to 10"):
+            ChunkDataset(frames, joints, joints, np.repeat(np.arange(10), 5), 8, demonstrations=wrong)
+
+
 def test_calibration_normalises_every_layer() -> None:
     torch.manual_seed(0)
     backbone = resnet18(weights=None, norm_layer=FrozenBatchNorm2d)
@@ -161,12 +192,12 @@ def test_folding_changes_neither_function_nor_gradients() -> None:
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:
-    config = TrainConfig(image_size=(32, 48), steps=110, warmup=10, learning_rate=1.0)
-    rates = [learning_rate(step, config) for step in range(111)]
+    phase = Phase(steps=110, warmup=10, learning_rate=1.0)
+    rates = [learning_rate(step, phase) for step in range(111)]
     assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
     assert rates[60] == pytest.approx(0.5)
     assert rates[110] == pytest.approx(0.0)
-    assert learning_rate(80, replace(config, cosine=False)) == 1.0
+    assert learning_rate(80, replace(phase, cosine=False)) == 1.0
 
 
 def test_a_stopped_run_continues_to_the_same_weights(tmp_path: Path) -> None:
@@ -178,6 +209,144 @@ def test_a_stopped_run_continues_to_the_same_weights(tmp_path: Path) -> None:
     parts.run()
     for name, value in whole.policy.state_dict().items():
         assert torch.equal(value, parts.policy.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_a_run_of_two_phases_continues_to_the_same_weights(tmp_path: Path, stop: int) -> None:
+    whole = trainer(tmp_path / "whole", TWO_PHASES)
+    whole.run()
+    trainer(tmp_path / "parts", TWO_PHASES).run(until=stop)
+    parts = trainer(tmp_path / "parts", TWO_PHASES)
+    assert parts.step == stop
+    parts.run()
+    for name, value in whole.policy.state_dict().items():
+        assert torch.equal(value, parts.policy.state_dict()[name]), name
+
+
+def test_a_frozen_backbone_stays_as_it_is_and_the_rest_learns(tmp_path: Path) -> None:
+    run = trainer(tmp_path, TWO_PHASES)
+    run.run(until=3)
+    before = {name: value.clone() for name, value in run.policy.state_dict().items()}
+    run.run()
+    after = run.policy.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed
+    assert not any(name.startswith("model.backbone.") for name in changed)
+    assert "model.action_head.weight" in changed
+    assert all(parameter.requires_grad for parameter in run.policy.parameters())
+
+
+def test_kept_feature_maps_give_the_loss_of_the_images(tmp_path: Path) -> None:
+    frozen = replace(TWO_PHASES, phases=TWO_PHASES.phases[1:], dtype="float32")
+    run = trainer(tmp_path, frozen)
+    indices = np.arange(6)
+    run._maps = None
+    with torch.no_grad():
+        live = [each.clone() for key, each in run._batch(indices).items() if "images" in key]
+        run._maps = run._compute_maps(None)
+        kept = [each for key, each in run._batch(indices).items() if "images" in key]
+        for one, other in zip(live, kept, strict=True):
+            # Half precision keeps eleven bits.
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+        with images_are_feature_maps(run.policy):
+            batch = run._batch(indices)
+            given, _ = run.policy.forward(batch)
+        images = dict(zip(run.policy.config.image_features, run._images(indices), strict=True))
+        expected, _ = run.policy.forward({**batch, **images})
+    assert float(given) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_feature_maps_are_computed_once(tmp_path: Path) -> None:
+    frozen = replace(TWO_PHASES, phases=TWO_PHASES.phases[1:])
+    calls: list[tuple[int, int]] = []
+    for name in ("first", "second"):
+        trainer(tmp_path / name, frozen).run(computed=lambda done, total: calls.append((done, total)))
+    assert calls == [(42, 42)]
+
+
+def test_a_run_over_a_given_backbone_leaves_it_alone(tmp_path: Path) -> None:
+    donor = trainer(tmp_path / "donor")
+    donor.run(until=1)
+    weights = {name: value.clone() for name, value in donor.policy.model.backbone.state_dict().items()}
+    save_backbone(tmp_path / "backbone", weights, {})
+    loaded = load_backbone(tmp_path / "backbone")
+    config = with_backbone(TWO_PHASES, digest_of(loaded))
+    run = Trainer(config, demonstrations(), stats(), tmp_path / "run", "data", backbone=loaded)
+    run.run()
+    assert run.step == 5
+    assert all(torch.equal(value, weights[name]) for name, value in run.policy.model.backbone.state_dict().items())
+    with pytest.raises(InvalidInputError, match="every phase"):
+        with_backbone(SMALL, "digest")
+    with pytest.raises(InvalidFileError, match=r"no backbone\.safetensors"):
+        load_backbone(tmp_path / "run")
+    (tmp_path / "backbone" / "backbone.safetensors").write_bytes(b"broken")
+    with pytest.raises(InvalidFileError, match="damaged"):
+        load_backbone(tmp_path / "backbone")
+
+
+def test_one_camera_and_no_state(tmp_path: Path) -> None:
+    folder = trainer(tmp_path, replace(SMALL, cameras=("lateral",), state=False)).run()
+    config = json.loads((folder / "config.json").read_text())
+    assert list(config["input_features"]) == ["observation.images.lateral"]
+
+
+# -- Augmentation ------------------------------------------------------------------------------------------------------
+
+
+def test_images_move_by_whole_pixels() -> None:
+    images = torch.rand(2, 3, 8, 10)
+    moved = shift_images(images, torch.tensor([[2, -1], [0, 3]]))
+    assert torch.equal(moved[0, :, 2:, :-1], images[0, :, :-2, 1:])
+    assert torch.equal(moved[1, :, :, 3:], images[1, :, :, :-3])
+    assert torch.equal(moved[1, :, :, :3], images[1, :, :, :1].expand(-1, -1, 3))
+    assert torch.equal(shift_images(images, torch.zeros(2, 2, dtype=torch.long)), images)
+
+
+@given(st.floats(0.01, 0.9), st.floats(0.0, 0.3), st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_changed_images_are_images(colour: float, noise: float, shift: int) -> None:
+    images = torch.rand(3, 3, 8, 8)
+    changed = augment_images(images, Augmentation(shift, colour, noise))
+    assert changed.shape == images.shape
+    assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
+    assert not torch.equal(changed, images)
+
+
+def test_hidden_states_are_the_mean() -> None:
+    torch.manual_seed(0)
+    state = torch.randn(4000, 6)
+    hidden = (augment_state(state, Augmentation(state_dropout=0.25)) == 0).all(dim=1)
+    assert float(hidden.float().mean()) == pytest.approx(0.25, abs=0.03)
+    noisy = augment_state(state, Augmentation(state_noise=0.1)) - state
+    assert float(noisy.std()) == pytest.approx(0.1, rel=0.05)
+    assert torch.equal(augment_state(state, Augmentation()), state)
+    assert torch.equal(augment_images(torch.ones(1, 3, 2, 2), Augmentation()), torch.ones(1, 3, 2, 2))
+
+
+def test_noise_on_feature_maps_is_in_their_own_units() -> None:
+    torch.manual_seed(0)
+    maps = [5 * torch.randn(8, 32, 3, 4), torch.randn(8, 32, 3, 4)]
+    noisy = augment_maps(maps, Augmentation(feature_noise=0.2))
+    for own, changed in zip(maps, noisy, strict=True):
+        assert float((changed - own).std() / own.std()) == pytest.approx(0.2, rel=0.05)
+    assert augment_maps(maps, Augmentation()) is maps
+
+
+# -- Memory ------------------------------------------------------------------------------------------------------------
+
+
+def test_memory_grows_with_the_batch_and_not_with_kept_features() -> None:
+    small, large = (training_bytes(replace(SMALL, phases=(Phase(1, batch_size=size),))) for size in (4, 64))
+    frozen = training_bytes(replace(SMALL, phases=(Phase(1, batch_size=64, backbone="frozen"),)))
+    assert frozen < small < large
+    # ResNet-18 alone: 11.2 million weights, four times, in single precision.
+    assert frozen > 4 * 4 * 11e6
+
+
+def test_a_run_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
+    with pytest.raises(InvalidInputError, match=r"needs about 0\.\d GB and 0\.0 GB are free"):
+        check_memory(SMALL)
 
 
 def test_dropout_and_vae_resume_too(tmp_path: Path) -> None:
@@ -192,7 +361,7 @@ def test_dropout_and_vae_resume_too(tmp_path: Path) -> None:
 
 def test_the_loss_falls(tmp_path: Path) -> None:
     losses: list[float] = []
-    config = replace(SMALL, steps=40, learning_rate=2e-3, dtype="float32")
+    config = replace(SMALL, phases=(Phase(steps=40, batch_size=4, warmup=2, learning_rate=2e-3),), dtype="float32")
     trainer(tmp_path, config).run(lambda now: losses.append(now.loss))
     assert losses[-1] < 0.9 * losses[0]
 
@@ -240,16 +409,38 @@ def test_inference_sees_what_training_saw(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_act_configurations(name: str) -> None:
-    config = act_config(replace(preset(name), policy={**preset(name).policy}), "cpu")
+def test_presets_are_policy_configurations(name: str) -> None:
+    config = policy_config(preset(name), "cpu")
     assert config.n_action_steps <= config.chunk_size
 
 
+def test_a_preset_is_changed_phase_by_phase() -> None:
+    config = preset("cpu", (10, 20), (4, 8), policy={"chunk_size": "100", "feedforward_activation": "gelu"}, seed=None)
+    assert [(phase.steps, phase.batch_size) for phase in config.phases] == [(10, 4), (20, 8)]
+    assert config.policy["chunk_size"] == 100
+    assert config.policy["feedforward_activation"] == "gelu"
+    assert [phase.backbone for phase in preset("cpu", (0, 5)).phases] == ["frozen"]
+    assert [config.phase_at(step)[1] for step in (0, 9, 10, 29)] == [0, 0, 10, 10]
+    with pytest.raises(InvalidInputError, match="one number for each of the preset's 2 phases"):
+        preset("cpu", (10,))
+    with pytest.raises(InvalidInputError, match="no step is left"):
+        preset("cpu", (0, 0))
+
+
+def test_weights_that_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr("autoarm.train.trainer.get_policy_class", lambda _: refuse)
+    with pytest.raises(InvalidInputError, match="cannot be downloaded: no network"):
+        trainer(tmp_path)
+
+
 def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="choose from cpu, full"):
+    with pytest.raises(InvalidInputError, match="choose from cpu, cpu-diffusion, full"):
         preset("gpu")
     with pytest.raises(InvalidInputError, match="dim_modell"):
-        act_config(replace(SMALL, policy={"dim_modell": 3}), "cpu")
+        policy_config(replace(SMALL, policy={"dim_modell": 3}), "cpu")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InvalidFileError, match="not empty"):
         trainer(tmp_path)
@@ -288,5 +479,5 @@ def test_an_exported_policy_acts_like_the_original(tmp_path: Path) -> None:
     # float16 keeps eleven bits: a thousandth of the actions' spread of 20 degrees, and some more on the way.
     np.testing.assert_allclose(small.act(observation, {}), original.act(observation, {}), atol=0.2)
     card = (exported / "README.md").read_text()
-    assert "6 steps of 4 samples, seed 0" in card
+    assert "6 steps of 4 samples with the backbone trained; seed 0" in card
     assert "from random weights" in card

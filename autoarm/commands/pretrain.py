@@ -1,0 +1,68 @@
+"""`autoarm pretrain`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Pretrain:
+    """Make a backbone in simulation: render random scenes and learn to say where cube and gripper are.
+
+    Example: autoarm pretrain --out outputs/backbone --workers 2
+    """
+
+    out: Path
+    """Folder for the backbone."""
+    scenes: int = 2000
+    """Scenes, of six frames each."""
+    steps: int = 1500
+    """Optimiser steps."""
+    image_size: tuple[int, int] = (96, 128)
+    """Height and width of the frames; the policy's."""
+    workers: int = 1
+    """Processes that render."""
+    seed: int = 0
+    """Of everything random."""
+
+    def run(self) -> int:
+        """Render, train, and say how well it sees."""
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from dataclasses import replace
+
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from autoarm.files import check_writable
+        from autoarm.train import trainer
+        from autoarm.train.backbone import RECORD
+        from autoarm.train.pretraining import PretrainConfig, pretrain
+        from autoarm.train.scenes import Scenes
+
+        check_writable(self.out / RECORD)
+        base = PretrainConfig()
+        config = PretrainConfig(
+            scenes=Scenes(count=self.scenes, seed=self.seed),
+            image_size=self.image_size,
+            training=replace(base.training, steps=self.steps),
+            seed=self.seed,
+        )
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        with Progress(*columns, TimeRemainingColumn()) as bars:
+            drawing = bars.add_task("render", total=self.scenes, note="")
+            training = bars.add_task("train", total=self.steps, note="")
+
+            def rendered(done: int, total: int) -> None:
+                bars.update(drawing, completed=done, note=f"{done}/{total} scenes")
+
+            def trained(now: trainer.Progress) -> None:
+                note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
+                bars.update(training, completed=now.step, note=note)
+                if not bars.console.is_terminal and now.step % 100 == 0:
+                    print(note, flush=True)  # a log file has no use for bars
+
+            record = pretrain(self.out, config, self.workers, rendered, trained)
+        errors = record["held_out"]
+        print(f"backbone: {self.out} (held-out scenes: cube {errors['cube_mm']} mm, gripper {errors['grasp_mm']} mm)")
+        return 0

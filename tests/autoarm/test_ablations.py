@@ -1,0 +1,73 @@
+"""The table of what makes a policy better: its commands are real ones, and its numbers those of the results."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import tyro
+
+from autoarm.commands.train import Train
+from autoarm.results import Result
+from autoarm.train.config import preset
+from autoarm.train.trainer import policy_config
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ablations" / "training.py"
+
+
+@pytest.fixture(scope="module")
+def ablations() -> ModuleType:
+    found = importlib.util.spec_from_file_location("training_ablations", SCRIPT)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # dataclasses look their module up
+    found.loader.exec_module(module)
+    return module
+
+
+def test_every_row_is_a_command_that_trains_something_else(ablations: ModuleType, tmp_path: Path) -> None:
+    options = ablations.Options(Path("data"), Path("backbone"), tmp_path)
+    seen = set()
+    for name, row in ablations.ROWS.items():
+        command = tyro.cli(Train, args=ablations.train_arguments(name, options))
+        config = preset(command.preset, command.steps, command.batch_size, policy=command.policy)
+        assert row.acts.keys() <= vars(policy_config(config, "cpu")).keys()
+        if row.of is not None:
+            assert not row.train
+            assert row.acts
+        seen.add((*row.train, *row.acts.items(), row.end_to_end))
+    assert len(seen) == len(ablations.ROWS)
+
+
+def test_a_changed_policy_differs_in_those_fields_alone(ablations: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "config.json").write_text('{"n_action_steps": 25, "chunk_size": 50}')
+    (tmp_path / "policy" / "model.safetensors").write_bytes(b"weights")
+    folder = ablations.changed_policy(tmp_path / "policy", tmp_path / "new" / "one", {"n_action_steps": 10})
+    assert json.loads((folder / "config.json").read_text()) == {"n_action_steps": 10, "chunk_size": 50}
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_the_table_holds_the_rows_that_are_there(
+    ablations: ModuleType, make_result: Callable[..., Result], tmp_path: Path
+) -> None:
+    options = ablations.Options(Path("data"), Path("backbone"), tmp_path)
+
+    def in_axes(rows: list[object]) -> list[object]:
+        return [
+            row.model_copy(update={"group": ablations.AXES[number % 2]})  # type: ignore[attr-defined]
+            for number, row in enumerate(rows)
+        ]
+
+    make_result("x", "everywhere", [True, False, True, True], rows=in_axes).save(tmp_path / "vae.json")
+    ablations.write_table(options)
+    lines = (tmp_path / "training.md").read_text().splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("| vae | with the VAE | 100 % (34 to 100) | 50 % (9 to 91) | `autoarm train data")
+    assert json.loads((tmp_path / "training.json").read_text())["vae"]["rates"]["fresh"]["successes"] == 2
