@@ -83,13 +83,24 @@ def test_impossible_noise_is_refused(bad: dict[str, float]) -> None:
 
 def test_incidents_as_people_write_them() -> None:
     assert Incident.parse("overheat:elbow_flex@5-8.5") == Incident(Kind.OVERHEAT, 5.0, "elbow_flex", 8.5)
+    assert Incident.parse("freeze:top@3") == Incident(Kind.FREEZE, 3.0, "top")
     assert Incident.parse("unplug@20") == Incident(Kind.UNPLUG, 20.0)
     incident = Incident.parse("silent:gripper@1-2")
     assert [incident.is_on(moment) for moment in (0.9, 1.0, 1.9, 2.0)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fire:gripper@1", "silent@1", "silent:thumb@1", "unplug:gripper@1", "silent:gripper@x", "unplug@3-2"]
+    "text",
+    [
+        "",
+        "fire:gripper@1",
+        "silent@1",
+        "silent:thumb@1",
+        "unplug:gripper@1",
+        "silent:gripper@x",
+        "unplug@3-2",
+        "die:gripper@1",
+    ],
 )
 def test_other_incidents_are_refused_with_a_cure(text: str) -> None:
     with pytest.raises(InvalidInputError, match="incidents") as caught:

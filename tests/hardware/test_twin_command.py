@@ -227,3 +227,22 @@ def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
     low, high = np.min(seen, axis=0), np.max(seen, axis=0)
     assert low[0] == pytest.approx(actions[:, 0].min(), abs=4)
     assert high[0] == pytest.approx(actions[:, 0].max(), abs=4)
+
+
+@pytest.mark.slow
+@patiently
+def test_lerobot_record_with_cameras(running: Running, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "seen", ignore_errors=True)  # of an attempt before
+    with running(leader_hand=hand.wave, image_size=(96, 128)) as twin:
+        arms = [*arguments(twin, "follower"), *arguments(twin, "cameras"), *arguments(twin, "leader")]
+        options = ["--dataset.repo_id=local/seen", f"--dataset.root={tmp_path / 'seen'}", "--dataset.single_task=wave"]
+        options += ["--dataset.num_episodes=1", "--dataset.episode_time_s=3", "--dataset.reset_time_s=0"]
+        options += ["--dataset.push_to_hub=false", "--play_sounds=false"]
+        with started(lerobot("record"), *arms, *options) as command:
+            assert command.finish() == 0, command.said
+    recorded = LeRobotDataset("local/seen", root=tmp_path / "seen")
+    assert len(recorded) >= 30
+    for camera in spec.CAMERAS:
+        first, last = (recorded[index][f"observation.images.{camera}"] for index in (0, len(recorded) - 1))
+        assert tuple(first.shape) == (3, 96, 128)
+        assert float((first - last).abs().mean()) > 1e-3  # the arm waves

@@ -78,6 +78,14 @@ class Body:
             self._owed -= TIMESTEP
             self._step()
 
+    def lay(self, x: float, y: float, yaw: float) -> None:
+        """Put the cube down there, at rest: metres, degrees. As a person does, the arm stays as it is."""
+        joint = self.model.joint(CUBE)
+        start, velocity = joint.qposadr[0], joint.dofadr[0]
+        self.data.qpos[start : start + 7] = x, y, self.scene.cube.size / 2, *yaw_quaternion(yaw)
+        self.data.qvel[velocity : velocity + 6] = 0.0
+        mujoco.mj_forward(self.model, self.data)
+
     # -- The servos' side --------------------------------------------------------------------------------------------
 
     def motion(self, index: int) -> Motion:

@@ -13,8 +13,9 @@ from autoarm_hardware.twin.faults import Noise
 class Twin:
     """Plug in a simulated SO-101, follower and leader: software for the real one runs against them unchanged.
 
-    Makes the serial ports DIR/follower and DIR/leader, calibration files that fit, and DIR/twin.json with the arguments
-    that LeRobot's commands want. Runs until it is stopped, and takes them away again.
+    Makes the serial ports DIR/follower and DIR/leader, calibration files that fit, serves both cameras over ZMQ, and
+    leaves DIR/twin.json with the arguments that LeRobot's commands want. Runs until it is stopped, and takes them away
+    again.
 
     Example: autoarm twin --dir outputs/twin
     """
@@ -34,7 +35,9 @@ class Twin:
     noise: Noise = field(default_factory=Noise)
     """How the lines mistreat packets."""
     incidents: tuple[str, ...] = ()
-    """What happens to the follower, in simulated seconds: overheat:elbow_flex@5-8, silent:gripper@3, unplug@20."""
+    """What happens to follower and cameras, in simulated seconds: overheat:elbow_flex@5-8, freeze:top@3, unplug@20."""
+    cameras: bool = True
+    """Whether there are cameras; they cost nothing until somebody connects to them."""
     seed: int = 0
     """Of the noise."""
 
@@ -49,6 +52,7 @@ class Twin:
         from autoarm_hardware.twin.faults import Incident
         from autoarm_hardware.twin.folder import ARMS, NOTE
         from autoarm_hardware.twin.hand import hand
+        from gym_autoarm import spec
 
         stop = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -62,10 +66,11 @@ class Twin:
             incidents=tuple(Incident.parse(text) for text in self.incidents),
             seed=self.seed,
             calibrated=self.calibrated,
+            image_size=spec.IMAGE_SIZE if self.cameras else None,
         )
         with device.Twin(self.dir, settings) as twin:
             note = json.loads((twin.folder.path / NOTE).read_text())
-            for arm in ARMS:
+            for arm in (*ARMS, *(["cameras"] if self.cameras else [])):
                 print(f"{arm}: {shlex.join(note[arm]['arguments'])}", flush=True)
             twin.serve(stop)
         return 0

@@ -19,6 +19,7 @@ from autoarm_hardware.twin.calibration import (
     leader_calibration,
     write_calibration,
 )
+from autoarm_hardware.twin.cameras import Cameras, camera_argument
 from autoarm_hardware.twin.faults import CONDITIONS, Incident, Kind, Noise, NoiseMaker
 from autoarm_hardware.twin.folder import TwinFolder
 from autoarm_hardware.twin.hand import Hand, rest
@@ -45,9 +46,10 @@ class Settings:
         speed: Simulated seconds a second.
         pacing: Whether bytes take the time that the baud rate gives them.
         noise: How the lines mistreat packets.
-        incidents: What happens to the follower, and when.
+        incidents: What happens to the follower and to the cameras, and when.
         seed: Of the noise.
         calibrated: Whether the servos remember a calibration, as those of an arm in use do.
+        image_size: Height and width of the cameras' frames; `None` for no cameras.
     """
 
     scene: Scene = field(default_factory=Scene)
@@ -59,6 +61,7 @@ class Settings:
     incidents: tuple[Incident, ...] = ()
     seed: int = 0
     calibrated: bool = True
+    image_size: tuple[int, int] | None = spec.IMAGE_SIZE
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed <= 20.0:
@@ -84,7 +87,7 @@ class Arm:
 
 
 class Twin:
-    """Follower and leader behind the ports `folder/follower` and `folder/leader`; a context manager.
+    """Follower and leader behind the ports `folder/follower` and `folder/leader`, and cameras; a context manager.
 
     Args:
         folder: For the links, the calibration files and the note `twin.json`; see `TwinFolder`. Calibration files
@@ -99,11 +102,17 @@ class Twin:
         self.folder = TwinFolder(folder)
         self._happening: dict[Incident, bool] = {}
         self._terminals: list[Terminal] = []
+        self.cameras: Cameras | None = None
 
     def __enter__(self) -> Self:
         try:
-            # The note first: what is in the folder after a crash is then known to be a twin's.
-            self.folder.write_note(speed=self.settings.speed, seed=self.settings.seed)
+            watched: dict[str, object] = {}
+            if self.settings.image_size is not None:
+                self.cameras = Cameras(self.follower.body.model, self.settings.image_size)
+                configuration = self.cameras.configuration()
+                watched = {"cameras": {**configuration, "arguments": [camera_argument(configuration)]}}
+            # Before all else in the folder: what is in it after a crash is then known to be a twin's.
+            self.folder.write_note(speed=self.settings.speed, seed=self.settings.seed, **watched)
             for arm in (self.follower, self.leader):
                 if self.settings.calibrated:
                     # A real arm remembers what LeRobot calibrated last time.
@@ -120,7 +129,9 @@ class Twin:
         self.close()
 
     def close(self) -> None:
-        """Unplug both arms and clear the folder."""
+        """Unplug both arms and the cameras, and clear the folder."""
+        if self.cameras is not None:
+            self.cameras.close()
         for terminal in self._terminals:
             terminal.unplug()
         self.folder.clear()
@@ -141,6 +152,8 @@ class Twin:
             elapsed, last = min(now - last, _LONGEST_GAP), now
             for arm in (self.follower, self.leader):
                 arm.body.advance(elapsed * self.settings.speed)
+            if self.cameras is not None:
+                self.cameras.show(self.follower.body.data.qpos)
             self._let_happen((now - start) * self.settings.speed)
             for number, _ in ready:
                 if listening[number].is_plugged:
@@ -160,11 +173,16 @@ class Twin:
                 self._change(incident, is_on)
 
     def _change(self, incident: Incident, is_on: bool) -> None:
-        if incident.joint is None:
+        if incident.kind in (Kind.FREEZE, Kind.DIE):
+            if self.cameras is not None and incident.victim is not None:
+                struck = self.cameras.frozen if incident.kind is Kind.FREEZE else self.cameras.dead
+                (struck.add if is_on else struck.discard)(incident.victim)
+            return
+        if incident.victim is None:
             if is_on:
                 self._terminals[0].unplug()
             return
-        servo = self.follower.servos[spec.JOINTS.index(incident.joint)]
+        servo = self.follower.servos[spec.JOINTS.index(incident.victim)]
         if incident.kind is Kind.SILENT:
             (self.follower.bus.silent.add if is_on else self.follower.bus.silent.discard)(servo.id)
         else:

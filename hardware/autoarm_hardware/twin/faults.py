@@ -92,7 +92,7 @@ def _changed(packet: bytes, place: int, change: int) -> bytes:
 
 
 class Kind(StrEnum):
-    """What can happen to a servo, or, with `UNPLUG`, to the whole arm."""
+    """What can happen to a servo, to a camera, or, with `UNPLUG`, to the whole arm."""
 
     SILENT = "silent"
     UNDERVOLTAGE = "undervoltage"
@@ -101,6 +101,8 @@ class Kind(StrEnum):
     OVERCURRENT = "overcurrent"
     ENCODER = "encoder"
     UNPLUG = "unplug"
+    FREEZE = "freeze"
+    DIE = "die"
 
 
 CONDITIONS: Final[dict[Kind, Condition]] = {
@@ -113,6 +115,17 @@ CONDITIONS: Final[dict[Kind, Condition]] = {
 """What a servo meets in the incidents that it reports."""
 
 
+def _victims(kind: Kind) -> tuple[str | None, ...]:
+    """To whom something can happen."""
+    match kind:
+        case Kind.UNPLUG:
+            return (None,)
+        case Kind.FREEZE | Kind.DIE:
+            return spec.CAMERAS
+        case _:
+            return spec.JOINTS
+
+
 @dataclass(frozen=True)
 class Incident:
     """Something that happens once.
@@ -120,34 +133,35 @@ class Incident:
     Attributes:
         kind: What.
         start: Seconds after the arm was switched on.
-        joint: To which servo; nothing for `UNPLUG`.
+        victim: The joint of the servo, or the camera, to which it happens; nothing for `UNPLUG`.
+            A frozen camera repeats its last picture, a dead one sends none.
         end: When it is over; an arm that was unplugged stays so.
     """
 
     kind: Kind
     start: float
-    joint: str | None = None
+    victim: str | None = None
     end: float = math.inf
 
     @classmethod
     def parse(cls, text: str) -> Incident:
-        """Read `KIND[:JOINT]@START[-END]`, such as `overheat:elbow_flex@5-8` or `unplug@20`."""
+        """Read `KIND[:WHO]@START[-END]`, such as `overheat:elbow_flex@5-8`, `freeze:top@3` or `unplug@20`."""
         what, _, when = text.partition("@")
-        kind, _, joint = what.partition(":")
+        kind, _, victim = what.partition(":")
         start, _, end = when.partition("-")
         try:
-            incident = cls(Kind(kind), float(start), joint or None, float(end) if end else math.inf)
+            incident = cls(Kind(kind), float(start), victim or None, float(end) if end else math.inf)
         except ValueError:
             raise InvalidInputError(
                 f"{text!r} is not an incident",
                 field="incidents",
-                cure=f"KIND:JOINT@START or KIND:JOINT@START-END, in seconds; KIND one of {', '.join(Kind)}",
+                cure=f"KIND:WHO@START or KIND:WHO@START-END, in seconds; KIND one of {', '.join(Kind)}",
             ) from None
-        if (incident.joint is None) != (incident.kind is Kind.UNPLUG) or incident.joint not in (None, *spec.JOINTS):
+        if incident.victim not in (victims := _victims(incident.kind)):
             raise InvalidInputError(
-                f"{text!r} names no joint that {kind} can befall",
+                f"{text!r} names nobody whom {incident.kind} can befall",
                 field="incidents",
-                cure=f"one of {', '.join(spec.JOINTS)}; none with {Kind.UNPLUG}",
+                cure=f"one of {', '.join(filter(None, victims))}" if any(victims) else "name nobody",
             )
         if not 0.0 <= incident.start < incident.end:
             raise InvalidInputError(f"{text!r} ends before it starts", field="incidents", cure="give END > START >= 0")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from autoarm_hardware.twin.calibration import Calibration, JointCalibration
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.files import write_text
 
 NOTE: Final = "twin.json"
 CALIBRATION: Final = "calibration"
@@ -70,13 +71,14 @@ class TwinFolder:
             return _read_calibration(path)
         path.parent.mkdir(exist_ok=True)
         content = json.dumps({joint: asdict(values) for joint, values in default.items()}, indent=4)
-        self._written[path] = _write(path, content)
+        write_text(path, content + "\n")
+        self._written[path] = content + "\n"
         return default
 
     def write_note(self, **more: Any) -> None:
         """Write down whose the folder is, its ports, and what LeRobot's commands want to be told about them."""
         places = f"calibration_dir={self.path / CALIBRATION}"
-        _write(
+        write_text(
             self.path / NOTE,
             json.dumps(
                 {
@@ -102,7 +104,8 @@ class TwinFolder:
                     **more,
                 },
                 indent=1,
-            ),
+            )
+            + "\n",
         )
 
     def clear(self) -> None:
@@ -147,16 +150,3 @@ def _owner(note: Path) -> int | None:
     except OSError:
         return None
     return pid
-
-
-def _write(path: Path, text: str) -> str:
-    """Write a file whole or not at all; returns what is in it now."""
-    text += "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=path) from error
-    return text

@@ -1,0 +1,159 @@
+"""Does the way through driver, bus and servos change what the arm does?
+
+The scripted expert, and if one is named a policy, run the same episodes in the simulated environment and in the real
+one on a twin: LeRobot's driver, Feetech's protocol, the servos' firmware, the same physics. On the virtual line that
+is exact and takes no longer than it must; through a pseudo-terminal (`--serial`) it takes as long as on an arm, or
+`--speed` times less, and says how steady the control loop was.
+
+Example: python benchmarks/hardware/through_twin.py --episodes 40
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+
+from autoarm.policies.loading import load_policy
+from autoarm.policies.protocol import Policy
+from autoarm.statistics.proportions import wilson_interval
+from autoarm_hardware.env import PickIntoBoxEnv
+from autoarm_hardware.twin.device import Arm, Settings, Twin
+from autoarm_hardware.twin.lockstep import Bystander, LockstepTwin
+from gym_autoarm import spec
+from gym_autoarm.env import PickIntoBoxEnv as SimulatedEnv
+from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Scene
+
+
+@dataclass
+class Arguments:
+    """Compare bodies."""
+
+    episodes: int = 40
+    """Of the expert, cube anywhere; and of the policy, cube at the spots."""
+    policy: str | None = None
+    """A policy to run too, as `autoarm eval` takes it; needs pictures."""
+    serial: bool = False
+    """Through a pseudo-terminal, on the clock, instead of the virtual line."""
+    speed: float = 1.0
+    """Simulated seconds a second, with `--serial`."""
+    seed: int = 0
+    """Of the first episode."""
+    device: str = "cpu"
+    """For the policy."""
+
+
+class TwinClock:
+    """A served twin's own seconds: it keeps pace with its physics, however busy the machine is."""
+
+    def __init__(self, arm: Arm, speed: float) -> None:
+        self._arm, self._speed = arm, speed
+
+    def now(self) -> float:
+        """Simulated seconds."""
+        return float(self._arm.body.data.time)
+
+    def sleep(self, seconds: float) -> None:
+        """Let others run meanwhile; short, because what counts is how far the physics has come."""
+        time.sleep(min(seconds / self._speed, 0.002))
+
+
+@contextmanager
+def body(arguments: Arguments, cameras: bool) -> Iterator[tuple[PickIntoBoxEnv, Bystander]]:
+    """The real environment on a twin."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not arguments.serial:
+            twin = LockstepTwin(Path(folder), cameras=cameras)
+            bystander = Bystander(twin.arm)
+            env = PickIntoBoxEnv(robot=twin.robot, clock=twin.line, operator=bystander.callbacks)
+            yield env, bystander
+            env.close()
+            twin.close()
+            return
+        stop = threading.Event()
+        # The real environment wants cameras: small ones for a policy that does not look.
+        size = spec.IMAGE_SIZE if cameras else (48, 64)
+        settings = Settings(speed=arguments.speed, image_size=size)
+        with Twin(Path(folder) / "twin", settings) as served:
+            server = threading.Thread(target=served.serve, args=(stop,))
+            server.start()
+            try:
+                assert served.cameras is not None
+                bystander = Bystander(served.follower)
+                env = PickIntoBoxEnv(
+                    port=str(served.folder.link("follower")),
+                    cameras=served.cameras.configuration(),
+                    image_size=size,
+                    calibration_dir=served.folder.path / "calibration",
+                    operator=bystander.callbacks,
+                    clock=None if arguments.speed == 1.0 else TwinClock(served.follower, arguments.speed),
+                    retries=5,
+                )
+                yield env, bystander
+                env.close()
+            finally:
+                stop.set()
+                server.join()
+
+
+def run(env: SimulatedEnv | PickIntoBoxEnv, policy: Policy, seed: int, scene: Scene) -> bool:
+    """One episode."""
+    observation, info = env.reset(seed=seed, options={"scene": scene})
+    policy.reset(seed, info)
+    done = False
+    while not done:
+        observation, _, terminated, truncated, info = env.step_chunk(policy.act(observation, info))
+        done = terminated or truncated
+    return bool(info["is_success"])
+
+
+def compare(console: Console, name: str, kind: Literal["everywhere", "spots"], arguments: Arguments) -> None:
+    """Run a policy on both bodies, and print both rates."""
+    policy = load_policy(name, device=arguments.device)
+    distribution = SceneDistribution(cube=kind)
+    scenes = [distribution.sample(arguments.seed + number) for number in range(arguments.episodes)]
+    simulated = SimulatedEnv(cameras=policy.needs_images)
+    plain = [
+        run(simulated, policy, arguments.seed + number, scene)
+        for number, scene in enumerate(track(scenes, f"{name}, simulated", console=console))
+    ]
+    simulated.close()
+    through, start = [], time.perf_counter()
+    with body(arguments, policy.needs_images) as (env, bystander):
+        for number, scene in enumerate(track(scenes, f"{name}, through the twin", console=console)):
+            bystander.scene = scene
+            through.append(run(env, policy, arguments.seed + number, scene))
+        timing = env.timing
+    took = time.perf_counter() - start
+    for where, successes in (("simulated", plain), ("through the twin", through)):
+        low, high = wilson_interval(sum(successes), len(successes))
+        rate = f"{sum(successes)}/{len(successes)}"
+        console.print(f"{name}, {where}: {rate} (95 % interval {100 * low:.0f} to {100 * high:.0f} %)")
+    same = sum(one == other for one, other in zip(plain, through, strict=True))
+    console.print(
+        f"same outcome in {same} of {len(scenes)}; {timing.steps / spec.FPS:.0f} s of the arm in {took:.0f} s"
+    )
+    console.print(f"control loop: {timing}")
+
+
+def main() -> None:
+    """Print what came of it."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    console = Console()
+    compare(console, "expert", "everywhere", arguments)
+    if arguments.policy is not None:
+        compare(console, arguments.policy, "spots", arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""From a port to an arm that may move: everything that can be wrong is found before anything does."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from autoarm_hardware.safety import ServoError, check_bus, complaint
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+ROBOT_TYPES: Final = ("so100_follower", "so101_follower", "koch_follower")
+"""LeRobot's followers with this arm's six joints. The first two are one driver."""
+
+_TRIES: Final = 3
+"""Of everything that is asked while connecting; LeRobot asks once and waits for 50 ms."""
+_REGISTERS: Final = ("Homing_Offset", "Min_Position_Limit", "Max_Position_Limit")
+"""Where a servo keeps its calibration; in LeRobot's file: homing_offset, range_min, range_max."""
+
+
+def make_robot(
+    robot_type: str,
+    port: str,
+    robot_id: str,
+    calibration_dir: str | Path | None = None,
+    cameras: Mapping[str, Any] | None = None,
+) -> Any:
+    """LeRobot's driver of a follower, not connected.
+
+    Args:
+        robot_type: One of `ROBOT_TYPES`.
+        port: Of its serial adapter.
+        robot_id: The name under which it was calibrated.
+        calibration_dir: Where LeRobot keeps calibrations; its own place if nothing is given.
+        cameras: LeRobot's camera configurations by name, or their fields with `type`.
+
+    Raises:
+        InvalidInputError: For an unknown type, or cameras that LeRobot does not know.
+        InvalidFileError: If there is no calibration of that name, or a damaged one.
+    """
+    if robot_type not in ROBOT_TYPES:
+        raise InvalidInputError(
+            f"{robot_type!r} is not a follower with these six joints",
+            field="robot_type",
+            cure=f"one of {', '.join(ROBOT_TYPES)}",
+        )
+    # LeRobot's registry of types fills as their modules are imported.
+    import lerobot.robots.koch_follower
+    import lerobot.robots.so_follower  # noqa: F401
+    from lerobot.robots import make_robot_from_config
+    from lerobot.robots.config import RobotConfig
+
+    options: dict[str, Any] = {
+        "port": str(port),
+        "id": robot_id,
+        "calibration_dir": None if calibration_dir is None else Path(calibration_dir),
+        "cameras": {name: _camera_config(name, value) for name, value in (cameras or {}).items()},
+        "use_degrees": True,
+    }
+    try:
+        return make_robot_from_config(RobotConfig.get_choice_class(robot_type)(**options))
+    except ImportError as error:
+        raise InvalidInputError(str(error), field="robot_type", cure="install what LeRobot needs for it") from error
+    except Exception as error:  # the parser of LeRobot's files raises kinds of its own
+        raise InvalidFileError(
+            f"cannot be used: {_first_line(error)}",
+            file=None if calibration_dir is None else Path(calibration_dir) / f"{robot_id}.json",
+            field="calibration",
+            cure="calibrate with lerobot-calibrate",
+        ) from error
+
+
+def connect_bus(robot: Any) -> None:
+    """Open the port, make sure that every servo is the right one and calibrated, and set them up as LeRobot does.
+
+    Nothing is written before all of it fits; nothing moves at all. LeRobot's set-up switches the motors off for a
+    moment, then on.
+
+    Raises:
+        InvalidInputError: For a port that cannot be used, or servos that do not fit; it names port or servo.
+        InvalidFileError: If the arm is not calibrated, or the calibration is another arm's.
+        ServoError: For a servo that does not answer.
+    """
+    bus = robot.bus
+    check_bus(bus)
+    check_calibration(robot)
+    if type(bus.port_handler).__module__.startswith("scservo_sdk"):
+        check_port(bus.port)
+    try:
+        _open(bus)
+        _claim(bus)
+        _check_servos(bus)
+        _compare_calibration(robot)
+        _patiently(robot.configure, "set-up")
+    except BaseException:
+        disconnect_bus(robot)
+        raise
+
+
+def disconnect_bus(robot: Any) -> None:
+    """Close the port and leave the motors as they are. Safe to call twice, and for a port that is gone."""
+    try:
+        robot.bus.port_handler.is_using = False
+        if robot.bus.is_connected:
+            robot.bus.port_handler.closePort()
+    except Exception:
+        # The device is gone, and so is the connection; LeRobot asks this flag.
+        robot.bus.port_handler.is_open = False
+
+
+def check_port(port: str) -> None:
+    """Raise `InvalidInputError` unless a port is there, ours to use, and used by nobody else."""
+
+    def error(message: str, cure: str) -> InvalidInputError:
+        return InvalidInputError(message, field=f"port {port}", cure=cure)
+
+    try:
+        mode = os.stat(port).st_mode
+    except FileNotFoundError:
+        raise error("there is no such port", "plug the arm in, and find its port with lerobot-find-port") from None
+    except OSError as problem:
+        raise error(f"cannot be used: {problem.strerror}", "find the port with lerobot-find-port") from problem
+    if not stat.S_ISCHR(mode):
+        raise error("is no serial port", "find the port with lerobot-find-port")
+    if not os.access(port, os.R_OK | os.W_OK):
+        raise error("no permission", "join the group that owns it: sudo usermod -aG dialout $USER, then log in again")
+    user = _user_of(port)
+    if user is not None:
+        raise error(f"is busy: {user} uses it", "stop that program")
+
+
+def check_calibration(robot: Any) -> None:
+    """Raise `InvalidFileError` unless there is a calibration, of all joints."""
+    if set(robot.calibration) != set(spec.JOINTS):
+        missing = [joint for joint in spec.JOINTS if joint not in robot.calibration]
+        raise InvalidFileError(
+            "there is none" if len(missing) == len(spec.JOINTS) else f"does not fit: {', '.join(missing)} missing",
+            file=robot.calibration_fpath,
+            field="calibration",
+            cure="calibrate with lerobot-calibrate, under the same --robot.id",
+        )
+
+
+# -- Inside ----------------------------------------------------------------------------------------------------------
+
+
+def _camera_config(name: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    # Here too the registry fills by import.
+    import lerobot.cameras.opencv
+    import lerobot.cameras.zmq  # noqa: F401
+    from lerobot.cameras import CameraConfig
+
+    options = dict(value)
+    kind = options.pop("type", None)
+    try:
+        return CameraConfig.get_choice_class(kind)(**options)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidInputError(
+            f"{dict(value)!r} is no camera of LeRobot's: {_first_line(error)}",
+            field=f"cameras[{name!r}]",
+            cure="give type (opencv, zmq) and what that type wants, as --robot.cameras of LeRobot's commands",
+        ) from error
+
+
+def _open(bus: Any) -> None:
+    try:
+        bus.connect(handshake=False)
+    except Exception as error:  # LeRobot's, pyserial's and the system's
+        reason = error.__cause__ or error
+        raise InvalidInputError(
+            f"cannot be opened: {_first_line(reason)}",
+            field=f"port {bus.port}",
+            cure="stop other programs that use it, or find the port with lerobot-find-port",
+        ) from error
+
+
+def _claim(bus: Any) -> None:
+    """Lock the port, as pyserial's `exclusive` does: two programs on one line would take each other's answers."""
+    descriptor = getattr(bus.port_handler.ser, "fileno", None)
+    if descriptor is None:
+        return
+    try:
+        fcntl.flock(descriptor(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise InvalidInputError(
+            "is busy: another program has locked it", field=f"port {bus.port}", cure="stop that program"
+        ) from error
+
+
+def _user_of(port: str) -> str | None:
+    """The name and number of another program that has a port open, where Linux tells."""
+    device = os.path.realpath(port)
+    if not sys.platform.startswith("linux"):
+        return None
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        process = folder.parent
+        if int(process.name) == os.getpid():
+            continue
+        try:
+            open_files = {os.readlink(descriptor) for descriptor in folder.iterdir()}
+            # Who made a pseudo-terminal has its other end open, and is the arm.
+            if device in open_files and not open_files & {"/dev/ptmx", "/dev/pts/ptmx"}:
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:
+            continue  # not ours to look into, or gone meanwhile
+    return None
+
+
+def _check_servos(bus: Any) -> None:
+    expected = {joint: bus.model_number_table[bus.motors[joint].model] for joint in spec.JOINTS}
+    found = {joint: _ping(bus, joint) for joint in spec.JOINTS}
+    missing = [joint for joint, model in found.items() if model is None]
+    if len(missing) == len(found):
+        raise ServoError(
+            "none answers",
+            field=f"port {bus.port}: servos 1 to {len(found)}",
+            cure="switch the power supply on, and make sure with lerobot-find-port that this is the arm's port",
+        )
+    for joint, model in found.items():
+        if model is not None and model != expected[joint]:
+            raise InvalidInputError(
+                f"reads {model}, not {expected[joint]} ({bus.motors[joint].model})",
+                field=_servo(bus, joint, "Model_Number"),
+                cure="this is another servo or another arm: check port and robot_type",
+            )
+    for joint, model in found.items():
+        if model is not None and _is_garbled(bus, joint):
+            raise InvalidInputError(
+                "answers come garbled: more than one servo has this id",
+                field=_servo(bus, joint, "ID"),
+                cure="give every servo its own with lerobot-setup-motors",
+            )
+    if missing:
+        raise ServoError(
+            "no answer",
+            field=_servo(bus, missing[0], "ID"),
+            cure="check the plugs between the servos; if they sit, set the id with lerobot-setup-motors",
+        )
+
+
+def _ping(bus: Any, joint: str) -> int | None:
+    """The model number of a servo; `None` if it does not answer. One that complains does answer."""
+    for _ in range(_TRIES):
+        bus.port_handler.ser.reset_input_buffer()
+        model, outcome, status = bus.packet_handler.ping(bus.port_handler, bus.motors[joint].id)
+        if bus._is_comm_success(outcome):
+            if (amiss := complaint(status)) is not None:
+                message, cure = amiss
+                raise ServoError(message, field=_servo(bus, joint, "Status"), cure=cure)
+            return int(model)
+    return None
+
+
+def _is_garbled(bus: Any, joint: str) -> bool:
+    """Whether answers to a reading that differs between servos come, and never whole."""
+    for _ in range(2 * _TRIES):
+        bus.port_handler.ser.reset_input_buffer()
+        try:
+            bus.read("Present_Position", joint, normalize=False)
+        except ConnectionError as error:
+            if "no status packet" in str(error):
+                return False  # silence, which others report
+        except RuntimeError:
+            return False  # it complains of something, understandably
+        else:
+            return False
+    return True
+
+
+def _compare_calibration(robot: Any) -> None:
+    bus = robot.bus
+    for joint in spec.JOINTS:
+        ours = robot.calibration[joint]
+        for register, value in zip(_REGISTERS, (ours.homing_offset, ours.range_min, ours.range_max), strict=True):
+            kept = _patiently(partial(bus.read, register, joint, normalize=False), _servo(bus, joint, register))
+            if kept != value:
+                raise InvalidFileError(
+                    f"says {value}, the servo {kept}: this is another arm's calibration, or the arm was set up anew",
+                    file=robot.calibration_fpath,
+                    field=_servo(bus, joint, register),
+                    cure="name the arm that is plugged in (id), or calibrate it with lerobot-calibrate",
+                )
+
+
+def _patiently(ask: Callable[[], Any], what: str) -> Any:
+    for attempt in range(_TRIES):
+        try:
+            return ask()
+        except Exception as error:  # LeRobot, its SDK and pyserial raise kinds of their own
+            if attempt == _TRIES - 1:
+                raise ServoError(
+                    f"no answer: {_first_line(error)}",
+                    field=what,
+                    cure="check the USB cable, the power supply and the plugs between the servos",
+                ) from error
+    return None
+
+
+def _servo(bus: Any, joint: str, register: str) -> str:
+    return f"servo {bus.motors[joint].id} ({joint}): {register}"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

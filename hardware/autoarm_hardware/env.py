@@ -1,0 +1,338 @@
+"""`autoarm_hardware/PickIntoBox-v0`: the real arm, or its twin, behind the contract of the simulated environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from autoarm_hardware.arm import connect_bus, disconnect_bus, make_robot
+from autoarm_hardware.operator import Operator, Terminal
+from autoarm_hardware.overlay import overlay
+from autoarm_hardware.pacing import Clock, Pacer, Timing, WallClock
+from autoarm_hardware.safety import Guard, Limits
+from autoarm_hardware.views import Views
+from autoarm_hardware.vision import PlacedWatch, find_cube, in_box
+from gym_autoarm import spec
+from gym_autoarm.env import Action, Observation, Step, check_actions
+from gym_autoarm.env import PickIntoBoxEnv as SimulatedEnv
+from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.kinematics import ArmKinematics
+from gym_autoarm.model import yaw_quaternion
+from gym_autoarm.rendering import Frame, check_image_size
+from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import HOME, Scene
+from gym_autoarm.task import RELEASED, REST_STEPS
+
+Vector = NDArray[np.float64]
+
+_RESET_SPEED: Final = 60.0
+"""Degrees a second at which the environment itself moves the arm: slowly enough to get a hand out of the way."""
+_SETTLE_STEPS: Final = 6
+_UNSEEN_STEPS: Final = 15
+"""Steps for which the open gripper must be over the box, and no cube in sight, before it moves aside to look."""
+_PAN: Final = spec.JOINTS.index("shoulder_pan")
+
+
+class PickIntoBoxEnv(gym.Env[Observation, Action]):
+    """Pick up the cube and put it in the box, on a real arm.
+
+    Spaces, keys of `info` and options of `reset` are those of `gym_autoarm/PickIntoBox-v0`. What the arm cannot know
+    is NaN, in arrays of the same shape: `cube_pose` and the rows of `cube_path` after the first, which is where the
+    operator was asked to lay the cube. `box_pose` is the calibrated one; `gripper_pose` and `grasp_path` come from the
+    joints read, by forward kinematics; `stage` is `reach` until success, then `place`; `clipped` says which joints the
+    limits of `Guard` held back, its step limit included.
+
+    Steps take a thirtieth of a second each, on the clock; `timing` says how steadily. The arm is connected by the first
+    `reset` and stopped by `close`, by leaving a `with` block, and by any exception out of `reset` or `step`.
+
+    Args:
+        port: The arm's serial port.
+        cameras: LeRobot's camera configurations, or their fields with `type`: `top` and `lateral`.
+        robot_type: See `arm.ROBOT_TYPES`.
+        robot_id: The name under which the arm was calibrated.
+        calibration_dir: Where LeRobot keeps calibrations.
+        image_size: Height and width of the cameras' frames.
+        distribution: How `reset` draws scenes. Of a scene, box, top camera and cube must be as they are on the table;
+            what else it says a real table has by itself.
+        time_limit: Steps before truncation.
+        render_mode: `rgb_array` makes `render()` return both views side by side.
+        success: Who says that the cube is in the box: the `operator`, by a key, or `vision`, by the top camera. Where
+            the arm hides the box from it, the arm moves aside to look, and back if there is nothing to see.
+        operator: Lays the cube; a person at the terminal if nothing is given.
+        limits: Of every command, and of what servos report.
+        release: Whether the motors are switched off in the end.
+        dry_run: Told what would be sent to the servos, which are only read.
+        retries: How often a reading that fails is made again, while the servos keep their goal.
+        robot: A driver of LeRobot's, not connected, to use instead of one for `port`.
+        clock: Whose seconds count.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": spec.FPS}  # noqa: RUF012
+
+    def __init__(
+        self,
+        port: str | None = None,
+        cameras: Mapping[str, Any] | None = None,
+        robot_type: str = spec.ROBOT_TYPE,
+        robot_id: str = "follower",
+        calibration_dir: str | Path | None = None,
+        image_size: tuple[int, int] = spec.IMAGE_SIZE,
+        distribution: SceneDistribution | Mapping[str, Any] | None = None,
+        time_limit: int = spec.TIME_LIMIT,
+        render_mode: Literal["rgb_array"] | None = None,
+        success: Literal["operator", "vision"] = "operator",
+        operator: Operator | None = None,
+        limits: Limits | None = None,
+        release: bool = True,
+        dry_run: Callable[[str], None] | None = None,
+        retries: int = 2,
+        robot: Any = None,
+        clock: Clock | None = None,
+    ) -> None:
+        # The same checks as in simulation.
+        contract = SimulatedEnv(image_size, False, distribution, time_limit, render_mode)
+        if success not in ("operator", "vision"):
+            raise InvalidInputError(f"{success!r} decides nothing", field="success", cure="'operator' or 'vision'")
+        if retries < 0:
+            raise InvalidInputError(f"{retries} is no number of retries", field="retries", cure="0 or more")
+        if robot is None and port is None:
+            raise InvalidInputError("is missing", field="port", cure="find the port with lerobot-find-port")
+        self.image_size = check_image_size(image_size)
+        self.distribution = contract.distribution
+        self.render_mode = render_mode
+        self._max_episode_steps = time_limit
+        self.task = self.task_description = spec.TASK
+        self.action_space = contract.action_space
+        self.observation_space = contract.observation_space
+        self._scene_for = contract._scene_for
+        self._robot = robot or make_robot(robot_type, str(port), robot_id, calibration_dir, cameras)
+        self._views = Views(self._robot.cameras, self.image_size)
+        self._success, self._operator = success, operator
+        self._clock = clock or WallClock()
+        self._pacer = Pacer(spec.FPS, self._clock)
+        self._guarding = {
+            "limits": limits, "release": release, "dry_run": dry_run, "retries": retries,
+            "sleep": self._clock.sleep, "now": self._clock.now,
+        }  # fmt: skip
+        self._guard: Guard | None = None
+        self._kinematics = ArmKinematics()
+        self._scene: Scene | None = None
+        self._frames: dict[str, Frame] = {}
+        self._clipped: NDArray[np.bool_] = np.zeros(len(spec.JOINTS), bool)
+
+    # -- Gymnasium ---------------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Move the arm to its start, have the operator lay the cube, and start an episode.
+
+        Raises:
+            AutoArmError: For whatever does not fit or does not answer: see `arm.connect_bus`, `Views` and `Guard`.
+        """
+        super().reset(seed=seed)
+        if seed is None:
+            seed = int(self.np_random.integers(2**32))
+        scene = self._scene_for(seed, options or {})
+        try:
+            guard = self._connect(scene)
+            self._scene = scene
+            self._fold(guard, np.asarray(scene.start))
+            self._ask().place(lambda: overlay(self._views.frame("top"), scene))
+            self._ask().verdict()  # what was said before the episode is not about it
+            for _ in range(_SETTLE_STEPS):
+                self._tick(guard, np.asarray(scene.start))
+            self._elapsed, self._unseen, self._has_looked = 0, 0, False
+            self._is_success = self._has_failed = False
+            self._placed = PlacedWatch(scene, self.image_size, REST_STEPS, RELEASED)
+            self._clipped = np.zeros(len(spec.JOINTS), bool)
+            position = guard.position()
+            self._frames = self._views.frames()
+            info = self._info([position], self._cube_pose())
+            return self._observation(position), {**info, "steps": 0}
+        except BaseException:
+            self.close()
+            raise
+
+    def step(self, action: Action) -> Step:
+        """Move towards the goal positions `action` for a thirtieth of a second."""
+        return self.step_chunk(np.asarray(action)[None])
+
+    def step_chunk(self, actions: NDArray[np.floating]) -> Step:
+        """Take several actions `(n, 6)`, one every thirtieth of a second, and look at the end.
+
+        Stops early when the episode ends. The reward is the sum, and `info["steps"]` says how many were taken.
+
+        Raises:
+            InvalidActionError: Before anything moves, if a component is not a number or the shape is wrong.
+            ServoError: If the arm must stop; it has.
+            CameraError: Likewise.
+        """
+        goals = check_actions(actions)
+        if self._guard is None or self._scene is None:
+            raise InvalidInputError("there is no episode", field="step", cure="call reset() first")
+        try:
+            return self._run(self._guard, goals)
+        except BaseException:
+            self.close()
+            raise
+
+    def render(self) -> Frame | None:
+        """Both views side by side, as last observed, uint8 `(height, 2 * width, 3)`, in render mode `rgb_array`."""
+        if self.render_mode is None or not self._frames:
+            return None
+        return np.concatenate([self._frames[camera] for camera in spec.CAMERAS], axis=1)
+
+    def close(self) -> None:
+        """Stop the arm, and release it if so configured; then disconnect. Safe to call twice."""
+        guard, self._guard = self._guard, None
+        self._scene = None
+        if guard is not None:
+            guard.stop()
+            disconnect_bus(self._robot)
+            self._views.close()
+
+    # -- What the real arm offers beyond the contract ----------------------------------------------------------------
+
+    @property
+    def scene(self) -> Scene:
+        """The scene of the present episode, as the operator was asked to lay it."""
+        if self._scene is None:
+            raise InvalidInputError("there is no episode", field="scene", cure="call reset() first")
+        return self._scene
+
+    @property
+    def timing(self) -> Timing:
+        """How steadily commands were sent so far."""
+        return self._pacer.timing()
+
+    # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _connect(self, scene: Scene) -> Guard:
+        if self._guard is None:
+            # Cameras first: they are checked while the motors are still as they were.
+            try:
+                self._views.connect(scene)
+                connect_bus(self._robot)
+            except BaseException:
+                self._views.close()
+                raise
+            self._guard = Guard(self._robot.bus, **self._guarding)  # type: ignore[arg-type]  # as its arguments are
+        self._guard.check()
+        return self._guard
+
+    def _ask(self) -> Operator:
+        if self._operator is None:
+            self._operator = Terminal(Path("autoarm-top-view.png"))
+        return self._operator
+
+    def _run(self, guard: Guard, goals: Vector) -> Step:
+        self._clipped = np.zeros(len(spec.JOINTS), bool)
+        joints: list[Vector] = []
+        reward, truncated = 0.0, False
+        for goal in goals:
+            position = self._tick(guard, goal)
+            joints.append(position)
+            self._elapsed += 1
+            self._judge(guard, position)
+            over = self._elapsed >= self._max_episode_steps
+            if over and not self._is_success and self._success == "vision":
+                self._look_aside(guard)
+            reward += float(self._is_success)
+            truncated = not self._is_success and (over or self._has_failed)
+            if self._is_success or truncated:
+                break
+        self._frames = self._views.frames()
+        self._views.watch(self._frames, joints[-1])
+        info = {**self._info(joints, np.full(7, np.nan)), "steps": len(joints)}
+        return self._observation(joints[-1]), reward, self._is_success, truncated, info
+
+    def _tick(self, guard: Guard, goal: Vector) -> Vector:
+        """Send a goal, wait for the next tick, and say where the arm is then."""
+        sent = guard.send(goal)
+        self._clipped |= np.abs(sent - goal) > 1e-6
+        guard.watch()
+        self._pacer.wait()
+        return guard.position()
+
+    def _fold(self, guard: Guard, goal: Vector) -> None:
+        """Move the arm to a goal slowly: first up and folded, then round, so that it passes over what stands there."""
+        self._pacer.start()
+        here = np.clip(guard.position(), spec.ACTION_LOW, spec.ACTION_HIGH)
+        raised = goal.copy()
+        raised[_PAN] = here[_PAN]
+        for start, end in ((here, raised), (raised, goal)):
+            steps = max(1, int(np.ceil(np.abs(end - start).max() / _RESET_SPEED * spec.FPS)))
+            for part in np.arange(1, steps + 1) / steps:
+                self._tick(guard, start + part * (end - start))
+        self._pacer.pause()
+
+    def _judge(self, guard: Guard, position: Vector) -> None:
+        match self._ask().verdict() if self._operator is not None or self._success == "operator" else None:
+            case "success":
+                self._is_success = True
+            case "failure":
+                self._has_failed = True
+        if self._success == "vision" and not self._is_success:
+            top, opening = self._views.frame("top"), float(position[spec.GRIPPER])
+            self._placed.update(top, opening)
+            self._is_success = self._placed.is_placed
+            if not self._is_success:
+                self._look_where_hidden(guard, top, position)
+
+    def _look_where_hidden(self, guard: Guard, top: Frame, position: Vector) -> None:
+        """Move aside once if the gripper has let go over the box, where it hides what is in it."""
+        hidden = (
+            position[spec.GRIPPER] > RELEASED
+            and in_box(tuple(self._grasp(position)[:2]), self.scene.box)
+            and find_cube(top, self._placed.view, self.scene.cube) is None
+        )
+        self._unseen = self._unseen + 1 if hidden else 0
+        if position[spec.GRIPPER] <= RELEASED:
+            self._has_looked = False
+        if self._unseen >= _UNSEEN_STEPS and not self._has_looked:
+            self._has_looked = True
+            self._look_aside(guard)
+            if not self._is_success:
+                self._fold(guard, position)
+
+    def _look_aside(self, guard: Guard) -> None:
+        aside = np.array(HOME)
+        self._fold(guard, aside)
+        for _ in range(3 * REST_STEPS):
+            position = self._tick(guard, aside)
+            self._placed.update(self._views.frame("top"), float(position[spec.GRIPPER]))
+        self._is_success = self._placed.is_placed
+
+    def _observation(self, position: Vector) -> Observation:
+        space = self.observation_space["agent_pos"]  # type: ignore[index]
+        return {"pixels": dict(self._frames), "agent_pos": np.clip(position.astype(np.float32), space.low, space.high)}
+
+    def _grasp(self, position: Vector) -> Vector:
+        return self._kinematics.forward(position)[0]
+
+    def _cube_pose(self) -> Vector:
+        cube = self.scene.cube
+        return np.array([cube.x, cube.y, cube.size / 2, *yaw_quaternion(cube.yaw)])
+
+    def _info(self, joints: list[Vector], cube_pose: Vector) -> dict[str, Any]:
+        box = self.scene.box
+        cube_path = np.full((len(joints), 3), np.nan, np.float32)
+        cube_path[:] = cube_pose[:3]
+        return {
+            "is_success": self._is_success,
+            "stage": spec.STAGES[-1 if self._is_success else 0],
+            "clipped": self._clipped.copy(),
+            "cube_pose": cube_pose,
+            "box_pose": np.array([box.x, box.y, 0.0, *yaw_quaternion(box.yaw)]),
+            "gripper_pose": np.concatenate(self._kinematics.body_pose(joints[-1], "gripper")),
+            "cube_size": self.scene.cube.size,
+            "grasp_path": np.stack([self._grasp(position) for position in joints]).astype(np.float32),
+            "cube_path": cube_path,
+            "joint_path": np.stack(joints).astype(np.float32),
+        }

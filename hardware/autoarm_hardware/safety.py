@@ -1,0 +1,354 @@
+"""What stands between a policy and the motors: limits on every command, a watch on every servo, and a way to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gym_autoarm import spec
+from gym_autoarm.env import check_actions
+from gym_autoarm.errors import AutoArmError, InvalidInputError
+
+Vector = NDArray[np.float64]
+
+_SUSPICION: Final = 0.5
+"""Seconds after a failed reading in which its answers may still come, and be taken for the answers to another."""
+_SETTLE: Final = 0.005
+"""Seconds that a suspected line is listened to after a reading: where there is more, it was not the answer."""
+_FRESH: Final = 0.025
+"""Seconds that a reading of the position may take: the arm has moved on since it was asked."""
+_AGREE: Final = 5.0
+"""Degrees by which two readings of a suspected line, one after the other, may differ."""
+_STALLED: Final = 2.0
+"""Degrees, and hundredths of the gripper's range, within which a joint counts as not moving."""
+_RELEASES: Final = 5
+"""How often motors are told to switch off: nobody acknowledges that, and one in many packets is lost."""
+
+# What the bits of register 65 stand for: Feetech, "STS series memory table".
+_COMPLAINTS: Final = {
+    0x01: ("its voltage is out of range", "check the power supply and its plug"),
+    0x02: ("its encoder has failed", "switch the power off and on; if it stays, replace the servo"),
+    0x04: ("it is too hot", "let it cool, and take weight off it"),
+    0x08: ("it draws too much current", "see what the arm presses against"),
+    0x20: ("it is overloaded", "see what the arm presses against, then switch the power off and on"),
+}
+
+
+class ServoError(AutoArmError, RuntimeError):
+    """A servo that does not answer, or says what cannot be or must not go on; `field` names servo and register."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an STS3215 on an SO-101 may be asked for, and what it may report.
+
+    The numbers are this project's choice, a little inside what the servo's own protection does with the defaults in
+    `autoarm_hardware.twin.control_table`: Max_Temperature_Limit 70 degrees, Min_Voltage_Limit 4 V,
+    Max_Voltage_Limit 14 V. One range of voltage fits both of its versions, for 7.4 V and for 12 V.
+
+    Attributes:
+        step: How far from where it is a joint may be sent: degrees, and hundredths of the gripper's range.
+        temperature: Degrees Celsius, at most.
+        voltage: Volts, at least and at most.
+        load: Of its full torque, at most, for long and without moving: a swing at full torque is no harm.
+        load_time: Seconds that are long; half of the default of the servo's own Protection_Time.
+    """
+
+    step: float = 30.0
+    temperature: float = 65.0
+    voltage: tuple[float, float] = (4.5, 14.0)
+    load: float = 0.95
+    load_time: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in ("step", "temperature", "load", "load_time"):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value > 0.0):
+                raise InvalidInputError(f"{value} is no limit", field=field, cure="give a positive number")
+        if not 0.0 <= self.voltage[0] < self.voltage[1]:
+            raise InvalidInputError(f"{self.voltage} is no range", field="voltage", cure="give LOW < HIGH")
+
+
+def safe_goal(goal: ArrayLike, position: ArrayLike, step: float) -> Vector:
+    """The goal positions `(6,)` nearest to `goal` within the joints' limits and within `step` of `position`.
+
+    An arm that was put down beyond a limit is led back to it, `step` at a time.
+
+    Raises:
+        InvalidActionError: If a goal is not a finite number or the shape is wrong.
+    """
+    (wanted,) = check_actions(np.asarray(goal, np.float64)[None])
+    here = np.asarray(position, np.float64)
+    limited = np.clip(wanted, spec.ACTION_LOW, spec.ACTION_HIGH)
+    # Limits last: within them whatever was read.
+    sent: Vector = np.clip(np.clip(limited, here - step, here + step), spec.ACTION_LOW, spec.ACTION_HIGH)
+    return sent
+
+
+class Guard:
+    """Moves a connected arm of LeRobot's, and stops it when the block ends, however it ends.
+
+    Every command is built from a reading made for it. A reading that fails raises, and nothing is sent; servos keep the
+    goal they have. What comes late of a failed reading is not taken for the answer to the next: the line is emptied
+    before every reading, and for half a second after a failure also listened to after it.
+
+    Args:
+        bus: `SOFollower.bus`, calibrated, in degrees.
+        limits: See `Limits`.
+        release: Whether motors are switched off at the end; otherwise they hold where they are.
+        dry_run: Told what would be sent, instead of the bus.
+        retries: How often a failed reading is made again before it raises; LeRobot waits 50 ms for each.
+        sleep: Lets time pass; a virtual line brings its own.
+        now: Seconds of the same clock.
+
+    Raises:
+        InvalidInputError: If the bus is not one of Feetech servos.
+    """
+
+    def __init__(
+        self,
+        bus: Any,
+        limits: Limits | None = None,
+        release: bool = False,
+        dry_run: Callable[[str], None] | None = None,
+        retries: int = 0,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        check_bus(bus)
+        self._bus = bus
+        self._limits = limits or Limits()
+        self._release = release
+        self._dry_run = dry_run
+        self._retries = retries
+        self._sleep, self._now = sleep, now
+        self._suspect_until = -math.inf
+        self._in_step = True
+        """Whether the last reading came: if not, its answers may still be on their way, and pass for the next's."""
+        self._watches: Iterator[_Watch] = cycle(_watches(self._limits))
+        self._amiss_since: dict[tuple[str, str], tuple[float, float]] = {}
+        self.reading: Vector = np.full(len(spec.JOINTS), np.nan)
+        """What `position` read last, `(6,)`; NaN before."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def position(self) -> Vector:
+        """Where the joints are now, `(6,)` in the contract's units.
+
+        Raises:
+            ServoError: If one does not answer, or answers what no arm can: beyond its limits by more than
+                `spec.STATE_MARGIN`.
+        """
+        return self._position(1 + self._retries)
+
+    def send(self, goal: ArrayLike) -> Vector:
+        """Send the arm towards `goal` and return what was sent, `(6,)`: the goal within limits and step.
+
+        Raises:
+            InvalidActionError: If a goal is not a number; nothing is read or sent.
+            ServoError: If the position cannot be read, or the goal not written; nothing more is sent.
+        """
+        check_actions(np.asarray(goal, np.float64)[None])
+        sent = safe_goal(goal, self.position(), self._limits.step)
+        self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, sent), strict=True)), normalize=True)
+        return sent
+
+    def check(self) -> None:
+        """Look at every servo's status, torque, temperature, voltage and load.
+
+        Raises:
+            ServoError: For one amiss; for load, only if it was so at every look for `Limits.load_time`, in one place.
+        """
+        for watch in _watches(self._limits):
+            self._look(watch)
+
+    def watch(self) -> None:
+        """Look at the next of what `check` looks at: five calls are one check. Raises `ServoError` likewise."""
+        self._look(next(self._watches))
+
+    def stop(self) -> None:
+        """Hold where the arm is, then release it if so configured. Never raises for a bus that is lost.
+
+        Holds at a reading made now. Where none can be had, or the one before failed, so that late answers to it could
+        be taken for this one's, servos hold the last goal by themselves.
+        """
+        if self._in_step:
+            with suppress(ServoError):
+                # Once: servos hold the goal they have, and asking again would keep them from being released.
+                held = np.clip(self._position(1), spec.ACTION_LOW, spec.ACTION_HIGH)
+                self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, held), strict=True)), normalize=True)
+        if self._release:
+            self._switch_off()
+
+    # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _position(self, tries: int) -> Vector:
+        read = self._read("Present_Position", normalize=True, tries=tries)
+        if self._now() < self._suspect_until:
+            # Once more: two answers that are late in the same way are rarer than one.
+            first, read = read, self._read("Present_Position", normalize=True, tries=tries)
+            for joint in spec.JOINTS:
+                if abs(read[joint] - first[joint]) > _AGREE:
+                    self._in_step = False
+                    raise self._error(
+                        joint, "Present_Position", "no answer to trust: two readings differ", "check plugs and cables"
+                    )
+        position = np.array([read[joint] for joint in spec.JOINTS], np.float64)
+        low, high = spec.ACTION_LOW - spec.STATE_MARGIN, spec.ACTION_HIGH + spec.STATE_MARGIN
+        for joint, value, bottom, top in zip(spec.JOINTS, position, low, high, strict=True):
+            if not bottom <= value <= top:
+                raise self._error(
+                    joint,
+                    "Present_Position",
+                    f"reads {value:.1f}, which is outside {bottom:.0f} to {top:.0f}",
+                    "calibrate the arm with lerobot-calibrate, or look for a loose cable",
+                )
+        self.reading = position
+        return position
+
+    def _look(self, watch: _Watch) -> None:
+        now = self._now()
+        for joint, raw in self._read(watch.register, normalize=False, tries=1 + self._retries).items():
+            amiss = watch.judge(int(raw))
+            if amiss is None:
+                self._amiss_since.pop((joint, watch.register), None)
+                continue
+            here = float(self.reading[spec.JOINTS.index(joint)])
+            since, where = self._amiss_since.setdefault((joint, watch.register), (now, here))
+            if watch.seconds and abs(here - where) > _STALLED:
+                self._amiss_since[joint, watch.register] = now, here
+            elif now - since >= watch.seconds:
+                raise self._error(joint, watch.register, *amiss)
+
+    def _switch_off(self) -> None:
+        # To all at once: asking each for an answer would wait for those that are silent.
+        for _ in range(1 if self._dry_run is not None else _RELEASES):
+            with suppress(ServoError):
+                self._write("Torque_Enable", dict.fromkeys(spec.JOINTS, 0), normalize=False)
+
+    def _read(self, register: str, *, normalize: bool, tries: int) -> dict[str, float]:
+        for _ in range(tries - 1):
+            with suppress(ServoError):
+                return self._read_once(register, normalize=normalize)
+        return self._read_once(register, normalize=normalize)
+
+    def _read_once(self, register: str, *, normalize: bool) -> dict[str, float]:
+        self._in_step = False
+        try:
+            # Nothing has been asked yet: what is there already belongs to something else.
+            self._bus.port_handler.ser.reset_input_buffer()
+            asked = self._now()
+            read = dict(self._bus.sync_read(register, normalize=normalize, num_retry=0))
+            if normalize and self._now() - asked > _FRESH:
+                raise ConnectionError("answers took too long, and the arm has moved on")
+            reader = self._bus.sync_reader
+            if any(len(data) != reader.data_length for data in reader.data_dict.values()):
+                raise ConnectionError("an answer was too short, which the SDK reads as 0")
+            if self._now() < self._suspect_until:
+                self._sleep(_SETTLE)
+                if self._bus.port_handler.getBytesAvailable():
+                    raise ConnectionError("answers came to more than was asked: some of them were late")
+        except Exception as error:  # LeRobot, its SDK and pyserial raise kinds of their own
+            # LeRobot's SDK believes itself busy after an exception, for ever.
+            self._bus.port_handler.is_using = False
+            self._suspect_until = self._now() + _SUSPICION
+            raise self._lost(register, error) from error
+        self._in_step = True
+        return read
+
+    def _write(self, register: str, values: Mapping[str, float], *, normalize: bool) -> None:
+        if self._dry_run is not None:
+            self._dry_run(f"{register}: " + ", ".join(f"{joint} {value:.1f}" for joint, value in values.items()))
+            return
+        try:
+            self._bus.sync_write(register, values, normalize=normalize)
+        except Exception as error:
+            self._bus.port_handler.is_using = False
+            raise self._lost(register, error) from error
+
+    def _lost(self, register: str, error: Exception) -> ServoError:
+        # The SDK takes answers in the order of its list, and stops at the first that does not come.
+        answers = self._bus.sync_reader.data_dict
+        missing = [joint for joint in spec.JOINTS if not answers.get(self._bus.motors[joint].id)]
+        named = missing[:1] if 0 < len(missing) < len(spec.JOINTS) else list(spec.JOINTS)
+        servos = ", ".join(f"{self._bus.motors[joint].id} ({joint})" for joint in named)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return ServoError(
+            f"no answer: {reason}",
+            field=f"servo{'s' if len(named) > 1 else ''} {servos}: {register}",
+            cure="check the USB cable, the power supply and the plugs between the servos",
+        )
+
+    def _error(self, joint: str, register: str, message: str, cure: str) -> ServoError:
+        return ServoError(message, field=f"servo {self._bus.motors[joint].id} ({joint}): {register}", cure=cure)
+
+
+def check_bus(bus: Any) -> None:
+    """Raise `InvalidInputError` unless a LeRobot bus is one of servos that `Guard` knows how to watch."""
+    known = {"Goal_Position", "Torque_Enable", *(watch.register for watch in _watches(Limits()))}
+    models = {motor.model for motor in bus.motors.values()}
+    unknown = sorted(model for model in models if not known <= bus.model_ctrl_table.get(model, {}).keys())
+    if unknown:
+        raise InvalidInputError(
+            f"servos of model {', '.join(unknown)} cannot be watched yet: they have other registers",
+            field="robot_type",
+            cure="use an arm with Feetech STS servos: so100_follower or so101_follower",
+        )
+
+
+class _Watch(NamedTuple):
+    """One register, what is amiss with a raw value of it (message and cure, or nothing), and for how long it may be."""
+
+    register: str
+    judge: Callable[[int], tuple[str, str] | None]
+    seconds: float = 0.0
+
+
+def _watches(limits: Limits) -> tuple[_Watch, ...]:
+    def within(
+        least: float, most: float, unit: str, cure: str, scale: float = 1.0
+    ) -> Callable[[int], tuple[str, str] | None]:
+        def judge(raw: int) -> tuple[str, str] | None:
+            value = abs(raw) * scale
+            return None if least <= value <= most else (f"reads {value:g}{unit}, not {least:g} to {most:g}", cure)
+
+        return judge
+
+    low, high = limits.voltage
+    return (
+        _Watch("Status", complaint),
+        _Watch(
+            "Torque_Enable",
+            within(1, 1, "", "the motor is off: see whether it was overloaded, then connect again"),
+        ),
+        _Watch("Present_Temperature", within(0, limits.temperature, " °C", "let it cool, and take weight off it")),
+        _Watch("Present_Voltage", within(low, high, " V", "check the power supply and its plug", 0.1)),
+        _Watch(
+            "Present_Load",
+            within(0, limits.load, " of full torque", "see what the arm presses against", 0.001),
+            limits.load_time,
+        ),
+    )
+
+
+def complaint(raw: int) -> tuple[str, str] | None:
+    """What a servo's register Status, also part of its every answer, says is amiss, and the cure."""
+    for bit, (message, cure) in _COMPLAINTS.items():
+        if raw & bit:
+            return f"reads {raw}: {message}", cure
+    return None

@@ -1,0 +1,140 @@
+"""The twin's bus without a terminal, on a clock of its own: LeRobot's driver and Feetech's SDK talk to it directly.
+
+Nothing waits for anything but simulated time, so that what happens is the same on every machine, however busy.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Final
+
+import scservo_sdk  # type: ignore[import-untyped]
+import serial  # type: ignore[import-untyped]
+
+from autoarm_hardware.twin.bus import Bus
+from autoarm_hardware.twin.protocol import Parser
+
+_POLL: Final = 0.0005
+"""Seconds that pass when the SDK looks whether its patience is at an end, which it does over and over."""
+_TURNAROUND: Final = 0.0002
+"""Seconds from a request to its answers, USB included: some thousand exchanges a second are what LeRobot reaches."""
+
+
+class VirtualLine:
+    """A serial port as Feetech's SDK uses one (its `PortHandler`), with a bus at the other end, in simulated time.
+
+    Args:
+        bus: Who answers.
+        advance: Told the seconds that pass; for the physics behind the servos.
+
+    Attributes:
+        is_plugged: Once `False`, every use raises what pyserial raises.
+    """
+
+    def __init__(self, bus: Bus, advance: Callable[[float], None] = lambda seconds: None) -> None:
+        self.bus = bus
+        self.is_plugged = True
+        self.is_open = False
+        self.is_using = False
+        self.baudrate = 1_000_000
+        self.tx_time_per_byte = 10_000 / self.baudrate
+        self.ser = self
+        self._advance = advance
+        self._time = 0.0
+        self._parser = Parser()
+        self._received = bytearray()
+        self._due: list[tuple[float, int, bytes]] = []
+        self._order = count()
+        self._patience = 0.0
+        self._held_up_until, self._lag = 0.0, 0.0
+
+    def hold_up(self, seconds: float, lag: float) -> None:
+        """Let all answers to what is asked in the next `seconds` come `lag` seconds late, as a busy USB hub does."""
+        self._held_up_until, self._lag = self._time + seconds, lag
+
+    # -- A clock -----------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since it was made."""
+        return self._time
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        seconds = max(0.0, seconds)
+        self._time += seconds
+        self._advance(seconds)
+        while self._due and self._due[0][0] <= self._time:
+            self._received += heapq.heappop(self._due)[2]
+
+    # -- What the SDK and LeRobot call; the names are theirs ---------------------------------------------------------
+
+    def openPort(self) -> bool:
+        self._check()
+        self.is_open = True
+        return True
+
+    def closePort(self) -> None:
+        self.is_open = False
+
+    def clearPort(self) -> None:
+        self._check()
+
+    def reset_input_buffer(self) -> None:
+        """Throw away what has been received and not read."""
+        self._check()
+        self._received.clear()
+
+    def getBytesAvailable(self) -> int:
+        self._check()
+        return len(self._received)
+
+    def getBaudRate(self) -> int:
+        return self.baudrate
+
+    def setBaudRate(self, baudrate: int) -> bool:
+        self.baudrate = baudrate
+        return self.openPort()
+
+    def readPort(self, length: int) -> bytes:
+        self._check()
+        data = bytes(self._received[:length])
+        del self._received[:length]
+        return data
+
+    def writePort(self, packet: list[int]) -> int:
+        self._check()
+        for request in self._parser.feed(bytes(packet)):
+            lag = self._lag if self._time < self._held_up_until else 0.0
+            for reply in self.bus.answer(request, self.baudrate):
+                due = self._time + _TURNAROUND + reply.delay + lag
+                heapq.heappush(self._due, (due, next(self._order), reply.data))
+        self.sleep(_TURNAROUND)
+        return len(packet)
+
+    def setPacketTimeout(self, packet_length: int) -> None:
+        # 50 ms, as in LeRobot's driver.
+        self._patience = self._time + (self.tx_time_per_byte * (packet_length + 3) + 50) / 1000
+
+    def setPacketTimeoutMillis(self, msec: float) -> None:
+        self._patience = self._time + msec / 1000
+
+    def isPacketTimeout(self) -> bool:
+        # The next thing that can happen is the next answer, or the end of patience.
+        upcoming = self._due[0][0] if self._due else self._patience + _POLL
+        self.sleep(max(_POLL, min(upcoming, self._patience + _POLL) - self._time))
+        return self._time > self._patience
+
+    # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if not self.is_plugged:
+            raise serial.SerialException("device disconnected")
+
+
+def plug_in(bus: Any, line: VirtualLine) -> None:
+    """Let LeRobot's `FeetechMotorsBus`, not connected yet, use a line instead of its serial port."""
+    bus.port_handler = line
+    bus.sync_reader = scservo_sdk.GroupSyncRead(line, bus.packet_handler, 0, 0)
+    bus.sync_writer = scservo_sdk.GroupSyncWrite(line, bus.packet_handler, 0, 0)

@@ -1,0 +1,118 @@
+"""A follower in lockstep with who drives it: LeRobot's driver on a virtual line, physics and cameras behind it.
+
+For tests and measurements that must come out the same on every machine; `device.Twin` is for everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autoarm_hardware.arm import make_robot
+from autoarm_hardware.operator import Callbacks, Verdict
+from autoarm_hardware.twin.calibration import follower_calibration, write_calibration
+from autoarm_hardware.twin.device import Arm, Settings
+from autoarm_hardware.twin.line import VirtualLine, plug_in
+from gym_autoarm import spec
+from gym_autoarm.files import write_text
+from gym_autoarm.rendering import Frame, FrameRenderer
+from gym_autoarm.scene import Scene
+from gym_autoarm.task import TaskMonitor
+
+
+class LockstepTwin:
+    """A twin's follower on a virtual line.
+
+    Args:
+        folder: For the calibration file; LeRobot wants one.
+        settings: Scene, noise, seed and image size count.
+        cameras: `False` leaves the pictures black, but for one pixel, and never touches OpenGL.
+
+    Attributes:
+        arm: Body, servos, bus.
+        line: Also the clock.
+        robot: LeRobot's driver, not connected, cameras included.
+    """
+
+    def __init__(self, folder: Path, settings: Settings | None = None, cameras: bool = True) -> None:
+        settings = settings or Settings()
+        self.arm = Arm("follower", settings, follower_calibration())
+        write_calibration(self.arm.servos, self.arm.calibration)
+        content = {joint: asdict(values) for joint, values in self.arm.calibration.items()}
+        write_text(folder / "follower.json", json.dumps(content))
+        self.line = VirtualLine(self.arm.bus, self.arm.body.advance)
+        self.robot: Any = make_robot(spec.ROBOT_TYPE, "a virtual line", "follower", folder)
+        plug_in(self.robot.bus, self.line)
+        size = settings.image_size or spec.IMAGE_SIZE
+        self._count = count()
+        self._renderer = FrameRenderer(self.arm.body.model, size) if cameras else None
+        self.robot.cameras = {name: BodyCamera(self, name, size) for name in spec.CAMERAS}
+
+    def frame(self, camera: str, size: tuple[int, int]) -> Frame:
+        """What a camera sees now."""
+        if self._renderer is None:
+            # All but black: pictures that never change in a bit are a frozen camera's.
+            dark = np.zeros((*size, 3), np.uint8)
+            dark[0, 0, :2] = divmod(next(self._count) % 2**16, 256)
+            return dark
+        return self._renderer.render(self.arm.body.data, camera)
+
+    def close(self) -> None:
+        """Free the GL context."""
+        if self._renderer is not None:
+            self._renderer.close()
+
+
+class BodyCamera:
+    """A camera as LeRobot's `Camera` is used, that sees a lockstep twin as it is now."""
+
+    def __init__(self, twin: LockstepTwin, name: str, image_size: tuple[int, int]) -> None:
+        self.height, self.width = image_size
+        self.is_connected = False
+        self._twin = twin
+        self._name = name
+
+    def connect(self) -> None:
+        """Nothing to wait for."""
+        self.is_connected = True
+
+    def disconnect(self) -> None:
+        """See `connect`."""
+        self.is_connected = False
+
+    def read_latest(self, max_age_ms: int = 0) -> Frame:
+        """RGB uint8 `(height, width, 3)`."""
+        return self._twin.frame(self._name, (self.height, self.width))
+
+
+class Bystander:
+    """Lays the cube of a body where the scene says, and says when physics would say that it is in the box."""
+
+    def __init__(self, arm: Arm) -> None:
+        self._arm = arm
+        self._monitor: TaskMonitor | None = None
+        self.scene: Scene | None = None
+        """The next episode's; set it before `reset`."""
+
+    @property
+    def callbacks(self) -> Callbacks:
+        """As an operator of the environment."""
+        return Callbacks(lambda look: self.lay(), self.verdict)
+
+    def lay(self) -> None:
+        """Put the cube where the scene says."""
+        assert self.scene is not None
+        self._arm.body.lay(self.scene.cube.x, self.scene.cube.y, self.scene.cube.yaw)
+        self._monitor = TaskMonitor(self._arm.body.model, self.scene)
+
+    def verdict(self) -> Verdict | None:
+        """Whether the cube has come to rest in the box."""
+        if self._monitor is None:
+            return None
+        self._monitor.update(self._arm.body.data)
+        return "success" if self._monitor.is_success else None

@@ -1,0 +1,301 @@
+"""The real environment against the simulated one, and through LeRobot's driver against the twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import autoarm_hardware
+import gym_autoarm
+from autoarm_hardware import views
+from autoarm_hardware.env import PickIntoBoxEnv
+from autoarm_hardware.operator import Callbacks
+from autoarm_hardware.pacing import Pacer
+from autoarm_hardware.safety import Limits, ServoError
+from autoarm_hardware.twin.device import Settings, Twin
+from autoarm_hardware.twin.lockstep import Bystander, LockstepTwin
+from autoarm_hardware.views import CameraError
+from autoarm_hardware.vision import View, find_cube
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidActionError, InvalidInputError
+from gym_autoarm.expert import Expert, Style
+from gym_autoarm.scene import HOME
+
+SIZE = (48, 64)
+
+
+class Bench:
+    """A lockstep twin, a bystander, and the environment on them."""
+
+    def __init__(self, folder: Path, cameras: bool = False, size: tuple[int, int] = SIZE, **options: Any) -> None:
+        self.twin = LockstepTwin(folder, Settings(image_size=size), cameras=cameras)
+        self.bystander = Bystander(self.twin.arm)
+        options = {"operator": self.bystander.callbacks} | options
+        self.env = gym.make(
+            autoarm_hardware.ENV_ID, robot=self.twin.robot, clock=self.twin.line, image_size=size, **options
+        )
+        self.real: Any = self.env.unwrapped
+
+    def reset(self, seed: int, **options: Any) -> tuple[Any, dict[str, Any]]:
+        self.bystander.scene = self.real._scene_for(seed, options)
+        return self.env.reset(seed=seed, options=options)
+
+    def plan(self, observation: Any, info: dict[str, Any], seed: int) -> Any:
+        start = observation["agent_pos"].astype(float)
+        return Expert().plan(info["cube_pose"], info["box_pose"], start, Style.sample(seed), info["cube_size"])
+
+    def close(self) -> None:
+        self.env.close()
+        self.twin.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(**options: Any) -> Bench:
+        made.append(Bench(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+def layout(value: Any) -> Any:
+    """Keys, types, shapes and dtypes, without the values."""
+    if isinstance(value, dict):
+        return {key: layout(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype
+    return type(value)
+
+
+def test_contract_is_the_simulated_one(make: Callable[..., Bench]) -> None:
+    bench = make()
+    simulated = gym.make(gym_autoarm.ENV_ID, cameras=False, image_size=SIZE)
+    assert bench.env.observation_space == simulated.observation_space
+    assert bench.env.action_space == simulated.action_space
+    assert bench.env.metadata == simulated.metadata
+    for name in ("task", "task_description", "_max_episode_steps", "render_mode"):
+        assert bench.env.get_wrapper_attr(name) == simulated.get_wrapper_attr(name)
+    options = {"spot": "far-left", "cube_yaw": 5.0, "lerobot_new_rollout": True}
+    pairs = [bench.reset(3, **options), simulated.reset(seed=3, options=options)]
+    assert layout(pairs[0]) == layout(pairs[1])
+    for key in ("cube_pose", "box_pose", "cube_size"):
+        assert pairs[0][1][key] == pytest.approx(pairs[1][1][key], abs=1e-3)
+    assert pairs[0][1]["gripper_pose"] == pytest.approx(pairs[1][1]["gripper_pose"], abs=0.01)
+    goals = np.repeat(np.array([HOME]), 4, axis=0)
+    chunks = [env.unwrapped.step_chunk(goals) for env in (bench.env, simulated)]  # type: ignore[attr-defined]
+    steps = [env.step(env.action_space.sample()) for env in (bench.env, simulated)]
+    for ours, theirs in (chunks, steps):
+        assert layout(ours) == layout(theirs)
+        assert bench.env.observation_space.contains(ours[0])
+    assert np.isnan(chunks[0][4]["cube_path"]).all()
+    assert chunks[0][4]["grasp_path"] == pytest.approx(chunks[1][4]["grasp_path"], abs=0.01)
+
+
+def test_expert_places_the_cube_through_driver_and_servos(make: Callable[..., Bench]) -> None:
+    bench = make()
+    for seed in range(3):
+        observation, info = bench.reset(seed)
+        plan = bench.plan(observation, info, seed)
+        *_, terminated, truncated, info = bench.real.step_chunk(plan)
+        while not (terminated or truncated):
+            *_, terminated, truncated, info = bench.real.step_chunk(np.repeat(plan[-1:], 10, axis=0))
+        assert terminated
+        assert info["is_success"]
+        assert info["stage"] == "place"
+    bench.env.close()
+    assert not any(servo["Torque_Enable"] for servo in bench.twin.arm.servos)
+
+
+def test_vision_sees_success_that_the_arm_hides(make: Callable[..., Bench]) -> None:
+    bench = make(cameras=True, size=(72, 96), success="vision")
+    bench.real._operator = Callbacks(on_place=lambda look: bench.bystander.lay())
+    observation, info = bench.reset(1)
+    plan = bench.plan(observation, info, 1)
+    *_, terminated, truncated, info = bench.real.step_chunk(plan)
+    assert not truncated
+    while not (terminated or truncated):
+        *_, terminated, truncated, info = bench.real.step_chunk(np.repeat(plan[-1:], 10, axis=0))
+    assert terminated
+    assert info["is_success"]
+    # And not where there is none: the cube stays on the table.
+    bench.reset(1)
+    *_, terminated, truncated, info = bench.real.step_chunk(np.repeat(np.array([HOME]), 30, axis=0))
+    assert (terminated, truncated, info["is_success"]) == (False, False, False)
+
+
+def test_reset_shows_the_operator_where_the_cube_goes(make: Callable[..., Bench]) -> None:
+    seen: list[Any] = []
+    bench = make(cameras=True, size=(240, 320), operator=Callbacks(on_place=lambda look: seen.append(look())))
+    bench.twin.arm.body.lay(2.0, 2.0, 0.0)
+    bench.env.reset(seed=0, options={"spot": "centre"})
+    plain = bench.twin.frame("top", (240, 320))
+    changed = (seen[0] != plain).any(axis=2)
+    place = spec.SPOTS["centre"]
+    column, row = View(bench.real.scene.top, (240, 320)).project(np.array([[*place, 0.0]]))[0]
+    assert changed[round(row) - 12 : round(row) + 12, round(column) - 12 : round(column) + 12].any()
+    assert find_cube(plain, View(bench.real.scene.top, (240, 320)), bench.real.scene.cube) is None
+
+
+def test_operator_ends_an_episode(make: Callable[..., Bench]) -> None:
+    said: list[Any] = []
+    bench = make(operator=Callbacks(on_verdict=lambda: said.pop() if said else None))
+    for word, terminated, truncated in (("success", True, False), ("failure", False, True)):
+        said.append("failure")  # before the episode: not about it
+        bench.env.reset(seed=0)
+        assert bench.env.step(np.array(HOME, np.float32))[2:4] == (False, False)
+        said.append(word)
+        assert bench.env.step(np.array(HOME, np.float32))[2:4] == (terminated, truncated)
+
+
+def test_time_limit_truncates(make: Callable[..., Bench]) -> None:
+    bench = make(time_limit=5)
+    bench.reset(0)
+    *_, terminated, truncated, info = bench.real.step_chunk(np.repeat(np.array([HOME]), 9, axis=0))
+    assert (terminated, truncated, info["steps"]) == (False, True, 5)
+
+
+def test_commands_keep_to_limits_and_say_so(make: Callable[..., Bench]) -> None:
+    bench = make(limits=Limits(step=5.0))
+    bench.reset(0)
+    goal = np.array(HOME)
+    goal[0] -= 60.0
+    *_, info = bench.real.step_chunk(goal[None])
+    assert info["clipped"].tolist() == [True, *[False] * 5]
+    assert abs(info["joint_path"][0, 0] - HOME[0]) < 8.0
+
+
+def test_reset_moves_slowly_and_up_before_round(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.reset(0)
+    reach = np.array([-40.0, 20.0, 0.0, 60.0, 0.0, 30.0])
+    for part in np.linspace(0, 1, 60):
+        bench.real.step_chunk((np.array(HOME) + part * (reach - HOME))[None])
+    path = []
+    advance = bench.twin.line._advance
+    bench.twin.line._advance = lambda seconds: (advance(seconds), path.append(bench.twin.arm.body.position))[0]
+    bench.reset(1)
+    track = np.array(path)
+    lifted = int(np.argmax(track[:, 1] < -85))
+    assert abs(track[lifted, 0] - track[0, 0]) < 5.0
+    assert np.abs(track[-1] - bench.real.scene.start)[: spec.GRIPPER].max() < 3.0
+
+
+@pytest.mark.parametrize("bad", [np.full(6, np.nan), np.zeros(7), np.zeros((2, 6))])
+def test_actions_for_another_body_move_nothing(make: Callable[..., Bench], bad: Any) -> None:
+    bench = make()
+    bench.reset(0)
+    goals = [servo["Goal_Position"] for servo in bench.twin.arm.servos]
+    with pytest.raises(InvalidActionError):
+        bench.real.step(bad)
+    assert [servo["Goal_Position"] for servo in bench.twin.arm.servos] == goals
+
+
+def test_exception_stops_the_arm_and_reset_connects_again(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.reset(0)
+    bench.twin.arm.bus.silent.add(4)
+    with pytest.raises(ServoError, match=r"servo 4 \(wrist_flex\)"):
+        bench.env.step(np.array(HOME, np.float32))
+    assert not any(servo["Torque_Enable"] for servo in bench.twin.arm.servos if servo.id != 4)
+    with pytest.raises(InvalidInputError, match="reset"):
+        bench.real.step(np.array(HOME, np.float32))
+    bench.twin.arm.bus.silent.clear()
+    bench.reset(1)
+    bench.env.step(np.array(HOME, np.float32))
+
+
+def test_dry_run_moves_nothing(make: Callable[..., Bench]) -> None:
+    said: list[str] = []
+    bench = make(dry_run=said.append)
+    bench.reset(0)
+    before = bench.twin.arm.body.position
+    bench.env.step(np.array(HOME, np.float32) + np.float32(8))
+    assert any("Goal_Position: shoulder_pan" in line for line in said)
+    assert np.abs(bench.twin.arm.body.position - before).max() < 0.5
+
+
+def test_frozen_camera_is_noticed_once_the_arm_has_moved(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.twin.frame = lambda camera, size: np.full((*size, 3), 7, np.uint8)  # type: ignore[method-assign]
+    bench.reset(0)
+    bench.env.step(np.array(HOME, np.float32))  # at rest, pictures may well be the same
+    goals = np.repeat(np.array([HOME]), 20, axis=0)
+    goals[:, 0] -= 20.0
+    with pytest.raises(CameraError, match="frozen") as caught:
+        bench.real.step_chunk(goals)
+    assert caught.value.cure
+
+
+def test_pacing_keeps_the_rate_and_reports_jitter() -> None:
+    class Clock:
+        time = 0.0
+
+        def now(self) -> float:
+            return self.time
+
+        def sleep(self, seconds: float) -> None:
+            self.time += seconds + 0.001  # late, always
+
+    clock = Clock()
+    pacer = Pacer(10.0, clock)
+    pacer.start()
+    for work in (0.0, 0.05, 0.02, 0.25, 0.0):
+        clock.time += work
+        pacer.wait()
+    timing = pacer.timing()
+    assert timing.steps == 4
+    assert timing.missed == 1
+    assert timing.median_jitter < 0.06
+    # Lateness does not add up: the third tick is as late as the first.
+    steady = Pacer(10.0, clock)
+    start = clock.time
+    steady.start()
+    for _ in range(50):
+        steady.wait()
+    assert clock.time - start == pytest.approx(5.0, abs=0.002)
+    with pytest.raises(InvalidInputError):
+        Pacer(0.0)
+
+
+def test_real_port_and_cameras(
+    running: Callable[..., AbstractContextManager[Twin]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a pseudo-terminal and LeRobot's ZMQ cameras, as a user connects."""
+    monkeypatch.setattr(views, "_MAX_AGE", 30_000)  # the machine may be too busy to draw
+    with running(image_size=SIZE) as twin:
+        assert twin.cameras is not None
+        options = {
+            "port": str(twin.folder.path / "follower"),
+            "calibration_dir": twin.folder.path / "calibration",
+            "cameras": twin.cameras.configuration(),
+            "image_size": SIZE,
+            "operator": Callbacks(),
+            "retries": 20,
+        }
+        env = PickIntoBoxEnv(**options)
+        for attempt in range(5):  # a servo has 50 ms to answer: too few on a busy machine
+            try:
+                observation, _ = env.reset(seed=0)
+                break
+            except (ServoError, CameraError):
+                if attempt == 4:
+                    raise
+        assert observation["pixels"]["top"].max() > 50
+        assert not np.array_equal(observation["pixels"]["top"], observation["pixels"]["lateral"])
+        goal = np.array(HOME, np.float32)
+        goal[0] -= 10
+        for _ in range(20):
+            observation, *_ = env.step(goal)
+        assert observation["agent_pos"][0] == pytest.approx(goal[0], abs=3.0)
+        assert env.timing.steps > 20
+        env.close()
