@@ -1,0 +1,63 @@
+"""`autoarm interp report`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass
+class Report:
+    """Put what the methods find about a policy on one page, for people who have not read the papers.
+
+    Example: autoarm interp report act-five-spots outputs/demonstrations --out outputs/inside
+    """
+
+    policy: tyro.conf.Positional[str]
+    """A checkpoint folder of LeRobot's ACT, or a shipped policy."""
+    dataset: tyro.conf.Positional[Path]
+    """LeRobotDataset folder."""
+    out: Path = Path("outputs/inside")
+    """Folder for the page and its figures with their data."""
+    sections: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES")] = ()
+    """Which; all by default."""
+    frames: int = 400
+    """Frames of the dataset, spread over its episodes."""
+    samples: int = 100_000
+    """Activations seen in training a sparse autoencoder."""
+    scenes: int = 0
+    """Scenes of each kind to render, for how the policy tells new ones; none by default."""
+    seed: int = 0
+    """Of everything random."""
+    device: str = "cpu"
+    """Torch device, such as cpu or cuda."""
+
+    def run(self) -> int:
+        """Write the page."""
+        from rich.console import Console
+
+        from autoarm.commands.interp.loading import load_act
+        from autoarm.dataset import check_dataset
+        from autoarm.interp.report import write_interp_report
+
+        info = check_dataset(self.dataset)
+        policy = load_act(self.policy, self.device, info.image_size)
+        with Console(stderr=True).status("getting ready") as status:
+            page = write_interp_report(
+                policy,
+                self.dataset,
+                self.out,
+                sections=self.sections,
+                frames=self.frames,
+                samples=self.samples,
+                scenes=self.scenes,
+                seed=self.seed,
+                command=["autoarm", *sys.argv[1:]],
+                progress=lambda name, number, count: status.update(f"section {number + 1} of {count}: {name}"),
+            )
+        print(f"report: {page}")
+        return 0

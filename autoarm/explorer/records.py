@@ -1,0 +1,157 @@
+"""A folder of `autoarm interp sae`, read once and asked often."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from autoarm.interp.attention_video import tint
+from autoarm.interp.features import (
+    ACTIVATIONS,
+    FEATURES,
+    OBSERVATIONS,
+    WEIGHTS,
+    FeatureActivations,
+    FeatureRank,
+    Order,
+    ranked,
+    top_examples,
+)
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+Floats = NDArray[np.float32]
+Frame = NDArray[np.uint8]
+
+_CURE: Final = "give the folder that `autoarm interp sae` wrote"
+_COLUMNS: Final = ("frame", "episode", "step", "cube_x", "cube_y", *spec.CAMERAS)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A moment at which a feature is there.
+
+    Attributes:
+        observation: Its number in the folder.
+        episode: Of the dataset.
+        step: In the episode.
+        activation: How much it is there, at the token where it is most.
+        views: Both cameras' frames side by side, tinted where it is.
+    """
+
+    observation: int
+    episode: int
+    step: int
+    activation: float
+    views: Frame
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRecords:
+    """What there is about the features.
+
+    Attributes:
+        identity: SHA-256 of the autoencoder.
+        activations: Of all features.
+        ranks: Of each feature.
+        columns: Of the observations, by name; the cameras' hold JPEG.
+    """
+
+    identity: str
+    activations: FeatureActivations
+    ranks: list[FeatureRank]
+    columns: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> FeatureRecords:
+        """Read a folder. Raises `InvalidFileError` if something is missing, damaged, or does not fit the rest."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for name in (WEIGHTS, ACTIVATIONS, FEATURES, OBSERVATIONS):
+            if not (folder / name).is_file():
+                raise InvalidFileError(f"{name} is missing", file=folder, cure=_CURE)
+        activations = FeatureActivations.load(folder / ACTIVATIONS)
+        try:
+            rows = pq.ParquetFile(folder / FEATURES).read().to_pylist()
+            names = [field.name for field in fields(FeatureRank)]
+            ranks = [FeatureRank(**{name: row[name] for name in names}) for row in rows]
+            table = pq.ParquetFile(folder / OBSERVATIONS).read()
+            columns = {
+                name: table[name].to_pylist() if name in spec.CAMERAS else table[name].to_numpy() for name in _COLUMNS
+            }
+        except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+            raise InvalidFileError(f"cannot be read: {error}", file=folder, cure=_CURE) from error
+        if (len(table), len(ranks)) != (activations.shape[0], activations.shape[2]):
+            raise InvalidFileError("its files do not belong together", file=folder, cure="make it again")
+        identity = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        return cls(identity, activations, ranks, columns)
+
+    @property
+    def episodes(self) -> list[int]:
+        """Numbers of the episodes there are observations of."""
+        return [int(episode) for episode in np.unique(self.columns["episode"])]
+
+    def order(self, by: Order) -> list[int]:
+        """Features that are there at all, largest first."""
+        return [rank.feature for rank in ranked(self.ranks, by)]
+
+    def examples(self, feature: int, count: int = 8, *, per_episode: bool = False) -> list[Example]:
+        """The moments at which a feature is most; with `per_episode` the best of each episode alone."""
+        chosen = top_examples(self.activations, feature, count, self.columns["episode"] if per_episode else None)
+        mine = self.activations.activation[self.activations.feature == feature]
+        top = float(mine.max()) if len(mine) else 0.0
+        return [self._example(feature, int(number), top) for number in chosen]
+
+    def curve(self, feature: int, episode: int) -> tuple[NDArray[np.int64], Floats]:
+        """Steps of an episode and how much a feature is there at each, at the token where it is most."""
+        self.activations.check(feature)
+        if episode not in self.episodes:
+            raise InvalidInputError(f"there is no episode {episode}", field="episode", cure="choose one of the list")
+        rows = np.flatnonzero(self.columns["episode"] == episode)
+        return self.columns["step"][rows], self._values(feature)[rows]
+
+    def places(self, feature: int) -> tuple[NDArray[np.float64], Floats]:
+        """Where the cube lay in each episode `(n, 2)`, metres, and how much a feature is there on average `(n,)`."""
+        self.activations.check(feature)
+        values, episode = self._values(feature), self.columns["episode"]
+        first = [int(np.flatnonzero(episode == number)[0]) for number in self.episodes]
+        places = np.stack([self.columns["cube_x"][first], self.columns["cube_y"][first]], axis=1)
+        means = np.asarray([values[episode == number].mean() for number in self.episodes], np.float32)
+        known = np.isfinite(places).all(axis=1)
+        return np.asarray(places[known], np.float64), means[known]
+
+    def _values(self, feature: int) -> Floats:
+        values = np.zeros(self.activations.shape[0], np.float32)
+        mine = self.activations.feature == feature
+        np.maximum.at(values, self.activations.observation[mine], self.activations.activation[mine])
+        return values
+
+    def _example(self, feature: int, number: int, top: float) -> Example:
+        maps = self.activations.maps(feature, number)
+        views = []
+        for camera in spec.CAMERAS:
+            frame = _decoded(self.columns[camera][number])
+            views.append(tint(frame, maps[camera], top) if camera in maps else frame)
+        return Example(
+            number,
+            int(self.columns["episode"][number]),
+            int(self.columns["step"][number]),
+            float(self.activations.tokens(feature, number).max()),
+            np.concatenate(views, axis=1),
+        )
+
+
+def _decoded(data: bytes) -> Frame:
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            return np.asarray(image.convert("RGB"), np.uint8)
+    except OSError as error:
+        raise InvalidFileError(f"not a picture: {error}", file=OBSERVATIONS, cure="make it again") from error

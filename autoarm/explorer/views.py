@@ -1,0 +1,87 @@
+"""What the page shows of a feature, as HTML: pictures in it, so that no file is served."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from autoarm.explorer.records import FeatureRecords
+from autoarm.figures.style import FAINT, POLICY_COLOURS, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from autoarm.explorer.records import Frame
+
+
+def facts(records: FeatureRecords, feature: int) -> str:
+    """A feature in numbers."""
+    records.activations.check(feature)
+    rank = records.ranks[feature]
+    cells = {
+        "there in": f"{100 * rank.frequency:.1f} % of the observations",
+        "episodes": f"{rank.episodes:.1f} of {len(records.episodes)}",
+        "memorisation": f"{rank.memorisation:.2f} (by chance {rank.chance:.2f})",
+        "at most": f"{rank.maximum:.2f}",
+    }
+    parts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in cells.items())
+    return f'<dl class="facts">{parts}</dl>'
+
+
+def gallery(records: FeatureRecords, feature: int, count: int, *, per_episode: bool) -> str:
+    """The moments at which a feature is most, both cameras side by side, tinted where it is."""
+    examples = records.examples(feature, count, per_episode=per_episode)
+    if not examples:
+        return "<p>This feature is there at no observation.</p>"
+    figures = []
+    for each in examples:
+        about = escape(f"episode {each.episode}, step {each.step}: {each.activation:.2f}")
+        picture = f'<img src="{_jpeg(each.views)}" alt="{about}">'
+        figures.append(f"<figure>{picture}<figcaption>{about}</figcaption></figure>")
+    return f'<div class="gallery">{"".join(figures)}</div>'
+
+
+def curve(records: FeatureRecords, feature: int, episode: int) -> str:
+    """A feature over an episode."""
+    steps, values = records.curve(feature, episode)
+    with new_figure(6.4, 2.4) as figure:
+        axes = figure.subplots()
+        axes.plot(steps, values, color=POLICY_COLOURS[0], marker=".")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(f"step of episode {episode}")
+        axes.set_ylabel("activation")
+    return _picture(figure, f"Feature {feature} over the steps of episode {episode}")
+
+
+def table(records: FeatureRecords, feature: int) -> str:
+    """A feature by where the cube lay, the table seen from above with the arm at the bottom."""
+    places, means = records.places(feature)
+    if not len(places):
+        return "<p>The dataset does not say where the cube lay.</p>"
+    with new_figure(4.2, 3.6) as figure:
+        axes = figure.subplots()
+        # x points ahead of the arm and y to its left, which from above is up and left.
+        drawn = axes.scatter(-places[:, 1], places[:, 0], c=means, cmap="viridis", vmin=0, edgecolors=FAINT)
+        axes.set_aspect("equal")
+        axes.set_xlabel("right of the arm, m")
+        axes.set_ylabel("ahead of it, m")
+        figure.colorbar(drawn, label="mean activation", shrink=0.8)
+    return _picture(figure, f"Mean activation of feature {feature} by where the cube lay")
+
+
+def _picture(figure: Figure, alt: str) -> str:
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    address = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return f'<img src="{address}" alt="{escape(alt)}" style="max-width:100%;height:auto">'
+
+
+def _jpeg(frame: Frame) -> str:
+    data = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(frame)).save(data, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

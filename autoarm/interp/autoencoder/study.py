@@ -1,0 +1,298 @@
+"""An autoencoder from beginning to end: trained, measured beside its controls, its features recorded for looking at."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from PIL import Image
+
+from autoarm.files import check_writable, replacing, write_text
+from autoarm.interp.autoencoder.activations import TokenActivations, site_activations
+from autoarm.interp.autoencoder.metrics import ActionLoss, Quality, action_loss, quality, recorded_chunks
+from autoarm.interp.autoencoder.model import SparseAutoencoder
+from autoarm.interp.autoencoder.train import TrainOptions, train_autoencoder
+from autoarm.interp.dataset_sample import DatasetSample, sample_dataset
+from autoarm.interp.features import (
+    ACTIVATIONS,
+    FEATURES,
+    OBSERVATIONS,
+    WEIGHTS,
+    FeatureActivations,
+    FeatureRank,
+    camera_grids,
+    feature_activations,
+    rank_features,
+)
+from autoarm.interp.probes import random_weights
+from autoarm.interp.rendered import action_scale
+from autoarm.interp.tokens import check_act
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.rng import stream
+
+if TYPE_CHECKING:
+    from autoarm.policies.lerobot import LeRobotPolicy
+
+METRICS: Final = "metrics.json"
+
+MEMORISED: Final = 0.2
+"""By how much a feature's memorisation exceeds chance before it counts as memorised."""
+_JPEG: Final = 85
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """One autoencoder and how good it is on episodes that it was not trained on.
+
+    Attributes:
+        autoencoder: Itself.
+        quality: At activations.
+        action: At what the policy does; None for a control whose policy's actions mean nothing.
+        ranks: Its features, over all observations.
+        memorised: Part of the features that are there at all whose memorisation exceeds chance by `MEMORISED`.
+    """
+
+    autoencoder: SparseAutoencoder
+    quality: Quality
+    action: ActionLoss | None
+    ranks: list[FeatureRank]
+    memorised: float
+
+    def row(self) -> dict[str, float]:
+        """Its numbers."""
+        action = {} if self.action is None else {f"action_{name}": value for name, value in self.action.row().items()}
+        return {**self.quality.row(), **action, "memorised": self.memorised}
+
+
+@dataclass(frozen=True, eq=False)
+class AutoencoderStudy:
+    """What `study_autoencoder` finds.
+
+    Attributes:
+        trained: The autoencoder of the policy first, then the controls, by name.
+        activations: Of the first one's features.
+        sample: The observations.
+    """
+
+    trained: Mapping[str, Trained]
+    activations: FeatureActivations
+    sample: DatasetSample
+
+    @property
+    def own(self) -> Trained:
+        """That of the policy itself."""
+        return self.trained[OWN]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each autoencoder."""
+        names = list(self.own.row())
+        return [
+            {"autoencoder": name, **{key: each.row().get(key, float("nan")) for key in names}}
+            for name, each in self.trained.items()
+        ]
+
+
+OWN: Final = "trained policy"
+
+
+def study_autoencoder(
+    policy: LeRobotPolicy,
+    sample: DatasetSample,
+    site: str,
+    options: TrainOptions | None = None,
+    *,
+    held_out: float = 0.2,
+    controls: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> AutoencoderStudy:
+    """Train on some episodes, measure on the others, and record the features over all.
+
+    Args:
+        policy: Around a LeRobot ACT.
+        sample: Observations, as `autoarm.interp.dataset_sample.sample_dataset` takes them from a dataset.
+        site: Whose activations.
+        options: Of training; its seed also chooses the episodes that are held out.
+        held_out: Part of the episodes.
+        controls: Train the same on a policy with random weights, and with a frozen decoder.
+        progress: Called with what is being trained, the activations seen and those to be seen.
+
+    Raises:
+        IncompatiblePolicyError: If the policy is no ACT.
+        InvalidInputError: For an unknown site, too few episodes or frames, or if SAELens is not installed.
+    """
+    options = options or TrainOptions()
+    act = check_act(policy.policy)
+    rng = stream(options.seed, "held out")
+    train, test = sample.split(held_out, rng)
+    here = site_activations(act, sample.batches(policy), site)
+    if len(train) * here.values.shape[1] < options.batch:
+        raise InvalidInputError(
+            f"{len(train) * here.values.shape[1]} activations for batches of {options.batch}",
+            field="frames",
+            cure="take more frames, or smaller batches",
+        )
+    jobs: dict[str, tuple[Any, TokenActivations, TrainOptions]] = {OWN: (act, here, options)}
+    if controls:
+        other = random_weights(act, options.seed)
+        jobs["random weights"] = (None, site_activations(other, sample.batches(policy), site), options)
+        jobs["frozen decoder"] = (act, here, replace(options, frozen_decoder=True))
+    trained = {name: _train(name, policy, sample, (train, test), *job, progress=progress) for name, job in jobs.items()}
+    grids = camera_grids(act, site, sample.batch(policy, [0]))
+    return AutoencoderStudy(trained, feature_activations(trained[OWN].autoencoder, here, grids), sample)
+
+
+def run_autoencoder(
+    policy: LeRobotPolicy,
+    dataset: Path,
+    site: str,
+    out: Path,
+    options: TrainOptions | None = None,
+    *,
+    frames: int = 2000,
+    controls: bool = True,
+    episodes: int = 0,
+    reference: str = "",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """`study_autoencoder` on a dataset, saved in a folder that the feature explorer can open.
+
+    Args:
+        policy: Around a LeRobot ACT.
+        dataset: LeRobotDataset folder.
+        site: Whose activations.
+        out: Folder for weights, features, activations, observations and metrics.
+        options: Of training.
+        frames: How many to take, spread over the episodes.
+        controls: See `study_autoencoder`.
+        episodes: To act in simulation, with the activations as they are and again with the reconstruction; 0, none.
+        reference: What `load_policy` calls the policy, needed to act.
+        progress: See `study_autoencoder`.
+
+    Returns:
+        What is written to the metrics' file.
+    """
+    options = options or TrainOptions()
+    for name in (WEIGHTS, ACTIVATIONS, FEATURES, OBSERVATIONS, METRICS):
+        check_writable(out / name)
+    sample = sample_dataset(policy, dataset, frames)
+    study = study_autoencoder(policy, sample, site, options, controls=controls, progress=progress)
+    metrics: dict[str, Any] = {
+        "policy": policy.name,
+        "weights": policy.describe().sha256,
+        "dataset": Path(dataset).name,
+        "site": site,
+        "options": asdict(options),
+        "observations": len(sample),
+        "tokens": study.activations.shape[1],
+        "autoencoders": study.rows(),
+    }
+    if episodes:
+        metrics["closed_loop"] = closed_loop(reference, study.own.autoencoder, episodes, options.seed)
+    save_study(study, out)
+    write_text(out / METRICS, json.dumps(_json(metrics), indent=1) + "\n")
+    return metrics
+
+
+def closed_loop(reference: str, autoencoder: SparseAutoencoder, episodes: int, seed: int) -> dict[str, Any]:
+    """Success of a policy, and of the same policy on reconstructions, in the same scenes at the training spots.
+
+    Args:
+        reference: What `load_policy` takes.
+        autoencoder: Of one of its sites.
+        episodes: How many.
+        seed: Of the scenes.
+    """
+    from autoarm.evaluate import evaluate
+    from autoarm.interp.autoencoder.splice import Spliced
+    from autoarm.interp.edited_policy import EditedPolicy
+    from autoarm.statistics.paired import mcnemar_exact
+
+    clean = evaluate(reference, episodes=episodes, seed=seed)
+    spliced = evaluate(EditedPolicy(reference, [Spliced(autoencoder)]), episodes=episodes, seed=seed)
+    outcomes = [[row.success for row in result.rows] for result in (clean, spliced)]
+    return {
+        "episodes": episodes,
+        "clean": clean.overall.model_dump(),
+        "spliced": spliced.overall.model_dump(),
+        "mcnemar_p": float(mcnemar_exact(*outcomes).p_value),
+    }
+
+
+def save_study(study: AutoencoderStudy, out: Path) -> None:
+    """Write weights, features, their activations, and the observations with small pictures."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    study.own.autoencoder.save(out / WEIGHTS)
+    study.activations.save(out / ACTIVATIONS)
+    sample = study.sample
+    observations: dict[str, Any] = {
+        "frame": sample.index,
+        "episode": sample.episode,
+        "step": sample.step,
+        "spot": sample.spot,
+        "cube_x": sample.cube[:, 0],
+        "cube_y": sample.cube[:, 1],
+    }
+    for place, camera in enumerate(spec.CAMERAS):
+        observations[camera] = [jpeg(frame) for frame in sample.pixels[:, place]]
+    for name, table in (
+        (FEATURES, pa.Table.from_pylist([asdict(rank) for rank in study.own.ranks])),
+        (OBSERVATIONS, pa.table(observations)),
+    ):
+        with replacing(out / name) as temporary:
+            pq.write_table(table, temporary)
+
+
+def jpeg(frame: Any) -> bytes:
+    """An RGB frame as JPEG."""
+    data = io.BytesIO()
+    Image.fromarray(frame).save(data, "JPEG", quality=_JPEG)
+    return data.getvalue()
+
+
+def _train(
+    name: str,
+    policy: LeRobotPolicy,
+    sample: DatasetSample,
+    split: tuple[Any, Any],
+    act: Any,
+    activations: TokenActivations,
+    options: TrainOptions,
+    progress: Callable[[str, int, int], None] | None,
+) -> Trained:
+    train, test = split
+    watch = None if progress is None else lambda done, total: progress(name, done, total)
+    autoencoder = train_autoencoder(activations.at(train), options, watch)
+    loss = None
+    if act is not None:
+        chunks, valid = recorded_chunks(sample.actions, sample.episodes, sample.index[test], act.config.chunk_size)
+        targets = action_scale(policy).normalise(chunks)
+        loss = action_loss(act, autoencoder, sample.batches(policy, test), targets, valid)
+    spots = sample.spot if (sample.spot >= 0).all() else None
+    rng = stream(options.seed, "chance")
+    ranks = rank_features(feature_activations(autoencoder, activations), sample.episode, spots, rng=rng)
+    return Trained(autoencoder, quality(autoencoder, activations.at(test)), loss, ranks, memorised_part(ranks))
+
+
+def memorised_part(ranks: list[FeatureRank]) -> float:
+    """Part of the features that are there at all whose memorisation exceeds chance by `MEMORISED`."""
+    there = [rank for rank in ranks if rank.frequency > 0]
+    if not there:
+        return float("nan")
+    return float(np.mean([rank.memorisation - rank.chance > MEMORISED for rank in there]))
+
+
+def _json(value: Any) -> Any:
+    """JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: _json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_json(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,160 @@
+"""What recording a policy's attention costs, beside the policy without it, on the same observations.
+
+Run with `python benchmarks/speed/interp.py`. Cost is the processor time of the process, all threads, which a busy
+machine disturbs less than the time on the clock; the ways take turns, and their ratios are medians over rounds.
+
+- `every step`: the policy predicts a chunk at every step, with the recorder and without.
+- `chunk replayed`: the policy hands out the actions of its chunk; the recorder repeats the chunk's attention.
+- `forced`: the queue is emptied before every step, so that each one makes a forward pass, as a recorder must that
+  watches forward passes alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from autoarm.commands.interp.loading import load_act
+from autoarm.interp.recorder import record_attention
+from autoarm.policies.lerobot import LeRobotPolicy
+from gym_autoarm.env import PickIntoBoxEnv
+
+TARGETS: Final = {"recorded, every step": 1.15, "recorded, chunk replayed": 0.1}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure what recording attention costs.
+
+    Example: python benchmarks/speed/interp.py --json interp.json
+    """
+
+    policy: str = "act-five-spots"
+    """A checkpoint folder of LeRobot's ACT, or a shipped policy."""
+    rounds: int = 7
+    """How often every way is measured."""
+    steps: int = 10
+    """Of a round."""
+    json: Path | None = None
+    """File for the numbers."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor milliseconds a step, and the median over rounds of its ratio to the policy alone at every step."""
+
+    way: str
+    milliseconds: float
+    ratio: float
+
+
+def observations(policy: LeRobotPolicy, count: int) -> list[dict[str, Any]]:
+    """What the policy is given in an episode in which the arm rests."""
+    env = PickIntoBoxEnv()
+    try:
+        env.reset(seed=0)
+        home = np.asarray(env.scene.start, np.float32)
+        return [policy.batch(env.step(home)[0]) for _ in range(count)]
+    finally:
+        env.close()
+
+
+def ways(policy: LeRobotPolicy, batches: list[dict[str, Any]]) -> dict[str, Callable[[], float]]:
+    """Each measures one pass over the observations, in processor seconds a step."""
+    act = policy.policy
+
+    def predict() -> float:
+        return _seconds(lambda batch: act.predict_action_chunk(dict(batch)), batches)
+
+    def recorded() -> float:
+        with record_attention(act, on_step=lambda step: None):
+            return predict()
+
+    def replayed(recording: bool) -> float:
+        act.reset()
+        if not recording:
+            act.select_action(dict(batches[0]))  # which fills the queue; what follows is replayed
+            return _seconds(lambda batch: act.select_action(dict(batch)), batches)
+        with record_attention(act, every="chunk", on_step=lambda step: None):
+            act.select_action(dict(batches[0]))
+            return _seconds(lambda batch: act.select_action(dict(batch)), batches)
+
+    def forced() -> float:
+        def step(batch: dict[str, Any]) -> None:
+            act.reset()
+            act.select_action(dict(batch))
+
+        with record_attention(act, on_step=lambda step: None):
+            return _seconds(step, batches)
+
+    return {
+        "policy alone, every step": predict,
+        "recorded, every step": recorded,
+        "policy alone, chunk replayed": lambda: replayed(False),
+        "recorded, chunk replayed": lambda: replayed(True),
+        "forced": forced,
+    }
+
+
+def compare(policy: LeRobotPolicy, steps: int, rounds: int) -> list[Cost]:
+    """Measure all ways in turns."""
+    measured = ways(policy, observations(policy, min(steps, policy.policy.config.n_action_steps - 1)))
+    with torch.inference_mode():
+        for way in measured.values():
+            way()  # first calls allocate
+        seconds = {name: np.array([]) for name in measured}
+        for _ in range(rounds):
+            for name, way in measured.items():
+                seconds[name] = np.append(seconds[name], way())
+    alone = seconds["policy alone, every step"]
+    return [Cost(name, 1e3 * float(np.median(each)), float(np.median(each / alone))) for name, each in seconds.items()]
+
+
+def _seconds(step: Callable[[dict[str, Any]], object], batches: list[dict[str, Any]]) -> float:
+    before = time.process_time()
+    for batch in batches:
+        step(batch)
+    return (time.process_time() - before) / len(batches)
+
+
+def main(options: Options) -> None:
+    """Measure, print a table, and write the numbers where asked."""
+    console = Console()
+    costs = compare(load_act(options.policy), options.steps, options.rounds)
+    table = Table(title=f"{options.policy}, {options.steps} steps, median of {options.rounds} rounds")
+    for column in ("way", "CPU ms a step", "times the policy alone", "target"):
+        table.add_column(column, justify="left" if column == "way" else "right")
+    for cost in costs:
+        target = TARGETS.get(cost.way)
+        table.add_row(
+            cost.way,
+            f"{cost.milliseconds:.2f}",
+            f"{cost.ratio:.3f}",
+            "" if target is None else f"at most {target:g}",
+        )
+    console.print(table)
+    if options.json is not None:
+        from autoarm.results import write_text
+
+        record = {
+            "torch": torch.__version__,
+            "policy": options.policy,
+            "steps": options.steps,
+            "rounds": options.rounds,
+            "costs": [asdict(cost) for cost in costs],
+        }
+        write_text(options.json, json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,52 @@
+"""What the units of the decoder's MLP answer to: which frames, where on the table, in how many episodes.
+
+python docs/examples/memory_units.py act-five-spots outputs/demonstrations
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from autoarm.commands.interp.loading import load_act
+from autoarm.figures.interp_memory import unit_fields, unit_histogram
+from autoarm.figures.style import save_figure
+from autoarm.interp.memory_units import episodes_served, field_scores, triggers, unit_answers
+from autoarm.interp.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
+from autoarm.interp.rendered import grid_positions, rendered_frames
+from gym_autoarm import spec
+
+
+def main(
+    policy: tyro.conf.Positional[str],
+    dataset: tyro.conf.Positional[Path],
+    out: Path = Path("outputs/units"),
+    every: int = 15,
+    positions: int = 8,
+    image_size: tuple[int, int] = spec.IMAGE_SIZE,
+) -> None:
+    """Look at the dataset's frames, and at the cube on a grid of `positions` squared."""
+    loaded = load_act(policy, image_size=image_size)
+    labels = labelled_frames(dataset).every(every)
+    frames = dataset_frames(dataset, input_size(loaded, image_size))
+    answers = unit_answers(loaded.policy, dataset_batches(loaded, frames, labels))
+    first = triggers(answers, 3)
+    served = episodes_served(answers.mean, labels.episode)
+    loudest = np.argsort(-answers.peak.max(axis=0))[:8]
+    for unit in loudest:
+        rows = first.frame[unit]
+        where = [f"episode {labels.episode[row]} step {labels.step[row]}" for row in rows]
+        print(f"unit {unit}: {', '.join(where)}; as if in {served.effective[unit]:.1f} episodes")
+    drawn = rendered_frames(grid_positions(positions, positions), image_size=image_size)
+    over_table = unit_answers(loaded.policy, drawn.batches(loaded))
+    scores = field_scores(over_table.mean, drawn.xy, np.arange(len(drawn)))
+    figure, table = unit_fields(over_table.mean, drawn.xy, loudest, scores)
+    save_figure(figure, out / "fields", table)
+    figure, table = unit_histogram(np.maximum(scores, -1.0), "R² of the field at held-out places")
+    print(save_figure(figure, out / "field-scores", table))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,103 @@
+"""Contributions add up, are nought where nothing is used, and hide what matters first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lerobot.policies.act.modeling_act import ACTPolicy
+
+from autoarm.interp.attribution import (
+    COMPLETE,
+    action_target,
+    curves,
+    feature_ablation,
+    integrated_gradients,
+    mean_observation,
+    patch_numbers,
+    patch_sums,
+)
+from autoarm.interp.tokens import token_layout
+from gym_autoarm.errors import InvalidInputError
+
+Observe = Callable[..., dict[str, torch.Tensor]]
+
+TARGET = action_target(2, slice(0, 3))
+
+
+@pytest.fixture
+def small(new_act: Callable[..., ACTPolicy]) -> ACTPolicy:
+    return new_act(cameras={"top": (32, 64), "side": (64, 32)}, n_encoder_layers=1, dim_model=16, n_heads=2)
+
+
+def test_integrated_gradients_are_complete(small: ACTPolicy, observe: Observe, unchanged: Any) -> None:
+    batch, baseline = observe(small, 0, 2), mean_observation(observe(small, 1, 3), small)
+    with unchanged(small):
+        found = integrated_gradients(small, batch, TARGET, baseline)
+    assert (found.error <= COMPLETE).all()
+    total = sum(values.reshape(2, -1).sum(axis=1) for values in found.inputs.values())
+    expected = small.predict_action_chunk(batch)[:, :3, 2].mean(dim=1).numpy()
+    np.testing.assert_allclose(found.value, expected, atol=1e-5)
+    np.testing.assert_allclose(total, found.value - found.baseline, rtol=0.011)
+    for name, values in found.inputs.items():
+        assert values.shape == batch[name].shape
+    sums = patch_sums(found.inputs, token_layout(small))
+    assert sums["observation.images.top"].shape == (2, 1, 2)
+    np.testing.assert_allclose(sum(v.reshape(2, -1).sum(axis=1) for v in sums.values()), total, rtol=1e-4)
+
+
+def test_what_is_not_used_contributes_nothing(small: ACTPolicy, observe: Observe) -> None:
+    with torch.no_grad():
+        small.model.encoder_robot_state_input_proj.weight[:, 3] = 0.0
+    batch, baseline = observe(small, 0, 1), observe(small, 1, 1)
+    for found in (
+        integrated_gradients(small, batch, TARGET, baseline, most_steps=32),
+        feature_ablation(small, batch, TARGET, baseline),
+    ):
+        state = found.inputs["observation.state"][0]
+        assert state[3] == 0.0
+        assert (np.abs(np.delete(state, 3)) > 0).all()
+
+
+def test_ablation_is_the_difference_that_a_patch_makes(small: ACTPolicy, observe: Observe) -> None:
+    batch, baseline = observe(small, 0, 1), observe(small, 1, 1)
+    found = feature_ablation(small, batch, TARGET, baseline)
+    assert found.inputs["observation.images.top"].shape == (1, 1, 2)
+    hidden = {**batch, "observation.images.top": batch["observation.images.top"].clone()}
+    hidden["observation.images.top"][..., 32:] = baseline["observation.images.top"][..., 32:]
+    without = small.predict_action_chunk(hidden)[:, :3, 2].mean(dim=1).numpy()
+    np.testing.assert_allclose(found.inputs["observation.images.top"][0, 0, 1], found.value - without, atol=1e-5)
+    assert np.isnan(found.error).all()
+
+
+def test_patches_are_the_tokens(two_cameras: ACTPolicy) -> None:
+    numbers = patch_numbers(token_layout(two_cameras), "observation.images.top", (3, 64, 96))
+    assert numbers.shape == (3, 64, 96)
+    assert sorted(np.unique(numbers, return_counts=True)[1]) == [3 * 32 * 32] * 6
+    assert numbers[0, 40, 70] == 5
+    assert patch_numbers(token_layout(two_cameras), "observation.state", (6,)).tolist() == list(range(6))
+
+
+def test_curves_start_and_end_where_they_must(small: ACTPolicy, observe: Observe) -> None:
+    batch, baseline = observe(small, 0, 1), observe(small, 1, 1)
+    importance = feature_ablation(small, batch, TARGET, baseline).inputs
+    found = curves(small, batch, TARGET, baseline, importance, np.random.default_rng(0), points=6, draws=4)
+    for curve in (found.deletion, *found.random_deletion, 1 - found.insertion, *(1 - found.random_insertion)):
+        np.testing.assert_allclose(curve[[0, -1]], [1.0, 0.0], atol=1e-4)
+    # What ablation ranks high does more than what chance does.
+    assert found.area("deletion") < found.area("random_deletion")
+    assert found.area("insertion") > found.area("random_insertion")
+
+
+def test_bad_input_is_refused(small: ACTPolicy, observe: Observe) -> None:
+    batch = observe(small, 0, 1)
+    with pytest.raises(InvalidInputError, match="the policy wants"):
+        integrated_gradients(small, batch, TARGET, {})
+    with pytest.raises(InvalidInputError, match="one observation"):
+        curves(small, observe(small), TARGET, batch, {}, np.random.default_rng(0))
+    importance = {name: np.zeros((1, 2), np.float32) for name in small.config.input_features}
+    with pytest.raises(InvalidInputError, match="contributions"):
+        curves(small, batch, TARGET, observe(small, 1, 1), importance, np.random.default_rng(0))
