@@ -1,0 +1,113 @@
+"""`autoarm study`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass
+class Run:
+    """Measure what is missing of a study. Stopped, the same command goes on.
+
+    Example: autoarm study run lookup-table-v1 --quick
+    """
+
+    study: tyro.conf.Positional[str] = "lookup-table-v1"
+    """Name of a study, or a YAML file."""
+    quick: bool = False
+    """Little of everything, with one seed: to see that it works. Decides nothing."""
+    stage: Annotated[tyro.conf.UseAppendAction[list[str]], tyro.conf.arg(metavar="NAME")] = field(default_factory=list)
+    """A stage: train, behaviour, mechanism, probes, steering, attention, absorption, tracing, lens, finetune,
+    knockouts; repeat it for several. All by default."""
+    out: Path | None = None
+    """Folder for what is found; by default benchmarks/results/NAME, with --quick outputs/study/NAME-quick/rows."""
+    work: Path | None = None
+    """Folder for demonstrations and policies, made again where they are missing; by default outputs/study/NAME-full, or
+    -quick."""
+    workers: int = 1
+    """Processes for recording and for episodes; the rows are the same for any number."""
+
+    def run(self) -> int:
+        """Run it and write the report of what there is so far."""
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from autoarm.study.plan import load_study
+        from autoarm.study.report import write_study_report
+        from autoarm.study.run import Progress as Now
+        from autoarm.study.run import run_study
+
+        console = Console(stderr=True)
+        study = load_study(self.study)
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("getting ready", total=None)
+
+            def advance(now: Now) -> None:
+                bar.update(task, description=f"{now.stage} {now.unit}", completed=now.done, total=now.total)
+
+            folder = run_study(
+                study,
+                size="quick" if self.quick else "full",
+                stages=self.stage,
+                out=self.out,
+                work=self.work,
+                workers=self.workers,
+                progress=advance,
+                say=lambda text: console.print(text, markup=False, highlight=False),
+            )
+        page = write_study_report(study, folder)
+        print(f"report: {page}")
+        return 0
+
+
+@dataclass
+class Report:
+    """Write the report of what was measured: verdicts first, then the evidence.
+
+    Example: autoarm study report lookup-table-v1
+    """
+
+    study: tyro.conf.Positional[str] = "lookup-table-v1"
+    """Name of a study, or a YAML file."""
+    quick: bool = False
+    """Of the quick run."""
+    out: Path | None = None
+    """Folder with what was found; by default as in `autoarm study run`."""
+
+    def run(self) -> int:
+        """Write the pages and print the verdicts."""
+        from autoarm.study.plan import load_study
+        from autoarm.study.report import verdict_lines, write_study_report
+        from autoarm.study.run import default_out
+
+        study = load_study(self.study)
+        folder = self.out or default_out(study, "quick" if self.quick else "full")
+        page = write_study_report(study, folder)
+        for line in verdict_lines(study, folder):
+            print(line)
+        print(f"report: {page}")
+        return 0
+
+
+Command = Annotated[Run, tyro.conf.subcommand("run")] | Annotated[Report, tyro.conf.subcommand("report")]
+
+
+@dataclass
+class Study:
+    """Test hypotheses that were written down before anything was measured, and say what came out.
+
+    Example: autoarm study run lookup-table-v1 --workers 2
+    """
+
+    command: tyro.conf.OmitSubcommandPrefixes[Command]
+
+    def run(self) -> int:
+        """Run the subcommand."""
+        return self.command.run()

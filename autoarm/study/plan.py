@@ -1,0 +1,368 @@
+"""What a study is: a YAML file that is written before anything is run, and checked when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from autoarm.bench.geometry import convex_hull, hull_distance, nearest_distance
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+Point = tuple[float, float]
+Place = Literal["inside", "outside", "trained"]
+Condition = str | int | float
+Stage = Literal[
+    "train",
+    "behaviour",
+    "mechanism",
+    "probes",
+    "steering",
+    "attention",
+    "absorption",
+    "tracing",
+    "lens",
+    "finetune",
+    "knockouts",
+]
+
+PACKAGE: Final = "autoarm_studies"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _on_table(point: Point) -> Point:
+    bounds = spec.WORK_AREA
+    if not all(low <= value <= high for value, (low, high) in zip(point, bounds, strict=True)):
+        raise ValueError(f"{point} lies outside the work area {bounds}")
+    return point
+
+
+class Demonstrations(_Strict):
+    """A dataset of the expert's: so many episodes at each spot."""
+
+    seed: int = Field(ge=0)
+    episodes_per_spot: int = Field(ge=1)
+    spots: list[Point] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for spot in self.spots:
+            _on_table(spot)
+        if len(set(self.spots)) < len(self.spots):
+            raise ValueError("a spot is there twice")
+        return self
+
+
+class Positions(_Strict):
+    """Where the cube lies when a policy is asked about a place that it was not shown."""
+
+    inside: list[Point] = Field(min_length=1)
+    outside: list[Point] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for point in self.all:
+            _on_table(point)
+        return self
+
+    @property
+    def all(self) -> list[Point]:
+        """Inside first."""
+        return [*self.inside, *self.outside]
+
+
+class Pretraining(_Strict):
+    """The labelled scenes of the pretrained backbone; see `autoarm.train.pretraining`."""
+
+    scenes: int = Field(ge=1)
+    moments: int = Field(ge=1)
+    steps: int = Field(ge=1)
+    seed: int = Field(ge=0)
+
+
+class Arm(_Strict):
+    """A recipe that is trained once a seed.
+
+    Attributes:
+        backbone: `trained` with the rest, `pretrained` and left alone, or `untrained`, as everything in that policy.
+        policy: Fields of LeRobot's configuration, instead of the preset's.
+    """
+
+    about: str
+    dataset: str
+    backbone: Literal["trained", "pretrained", "untrained"]
+    policy: dict[str, Any] = Field(default_factory=dict)
+    seeds: int = Field(ge=1)
+
+
+class Threshold(_Strict):
+    """One side of a number line."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give at_least or at_most")
+        return self
+
+    def holds(self, low: float, high: float) -> bool:
+        """Whether all of an interval lies on this side."""
+        return low >= self.at_least if self.at_least is not None else high <= (self.at_most or 0.0)
+
+    def __str__(self) -> str:
+        return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
+
+
+class Measure(_Strict):
+    """Which rows a number is the mean of.
+
+    Attributes:
+        at: Conditions that rows have to meet; rows may have others besides.
+        unit: What is resampled whole for the interval.
+    """
+
+    name: str
+    about: str = ""
+    stage: Stage
+    metric: str
+    at: dict[str, Condition] = Field(default_factory=dict)
+    unit: Literal["seed", "position"] = "seed"
+
+
+class Criterion(Measure):
+    """A measure with what would support and what would refute the hypothesis."""
+
+    supported: Threshold
+    refuted: Threshold
+    decides: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        yes, no = self.supported, self.refuted
+        if yes.at_least is not None:
+            apart = no.at_most is not None and no.at_most < yes.at_least
+        else:
+            apart = no.at_least is not None and yes.at_most is not None and no.at_least > yes.at_most
+        if not apart:
+            raise ValueError("'supported' and 'refuted' must lie apart, on either side")
+        return self
+
+
+class ControlCriterion(Measure):
+    """A measure of a policy whose nature is known, and what must come out."""
+
+    holds: Threshold
+
+
+class Control(_Strict):
+    """A baseline of `autoarm.policies.loading`, by its name."""
+
+    about: str
+    dataset: str
+    criteria: list[ControlCriterion] = Field(min_length=1)
+
+
+class Hypothesis(_Strict):
+    """A claim, and what decides on it."""
+
+    claim: str
+    arm: str
+    prediction: str
+    exclusions: str
+    analysis: str
+    needs_controls: bool = False
+    criteria: list[Criterion] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not any(criterion.decides for criterion in self.criteria):
+            raise ValueError("no criterion decides")
+        return self
+
+
+class Grid(_Strict):
+    """All combinations of parts, demonstrations and steps, for the first so many seeds."""
+
+    parts: list[str] = Field(min_length=1)
+    demonstrations: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    steps: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+    seeds: int = Field(ge=1)
+
+
+class Finetuning(_Strict):
+    """Where and how policies are fine-tuned."""
+
+    seed: int = Field(ge=0)
+    tuned: list[Point] = Field(min_length=1)
+    third: list[Point] = Field(min_length=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    grids: list[Grid] = Field(min_length=1)
+
+    @property
+    def most_demonstrations(self) -> int:
+        """That any run learns from."""
+        return max(max(grid.demonstrations) for grid in self.grids)
+
+
+class Effort(_Strict):
+    """How much is measured; see the study's file.
+
+    Attributes:
+        policy: Fields of LeRobot's configuration, instead of the recipe's.
+        frame_size: Height and width of what networks see, instead of the recipe's.
+        time_limit: Steps before an episode is truncated.
+    """
+
+    seeds: int = Field(ge=1)
+    arms: list[str] = Field(min_length=1)
+    image_size: tuple[int, int]
+    steps: float = Field(gt=0, le=1)
+    demonstrations: float = Field(gt=0, le=1)
+    scenes: int = Field(ge=10)
+    frames: int = Field(ge=2)
+    draws: int = Field(ge=1)
+    episodes: int = Field(ge=1)
+    finetune_episodes: int = Field(ge=1)
+    finetune_steps: float = Field(gt=0, le=1)
+    parts: int = Field(ge=1)
+    policy: dict[str, Any] = Field(default_factory=dict)
+    frame_size: tuple[int, int] | None = None
+    time_limit: int = Field(default=spec.TIME_LIMIT, ge=1)
+
+
+class Study(_Strict):
+    """A study. See `benchmarks/studies/lookup-table-v1.yaml`."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    version: int = Field(ge=1)
+    title: str
+    question: str
+    datasets: dict[str, Demonstrations] = Field(min_length=1)
+    positions: Positions
+    clearance: float = Field(ge=0)
+    pretraining: Pretraining
+    arms: dict[str, Arm] = Field(min_length=1)
+    controls: dict[str, Control]
+    least_seeds: int = Field(ge=2)
+    confidence: float = Field(gt=0, lt=1)
+    resamples: int = Field(ge=100)
+    hypotheses: dict[str, Hypothesis] = Field(min_length=1)
+    finetuning: Finetuning
+    effort: dict[Literal["full", "quick"], Effort]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for kind, owners in (("arms", self.arms), ("controls", self.controls)):
+            for name, owner in owners.items():
+                if owner.dataset not in self.datasets:
+                    raise ValueError(f"{kind}.{name}.dataset: there is no {owner.dataset!r}")
+        for name, hypothesis in self.hypotheses.items():
+            if hypothesis.arm not in self.arms:
+                raise ValueError(f"hypotheses.{name}.arm: there is no {hypothesis.arm!r}")
+        for size, effort in self.effort.items():
+            if unknown := [arm for arm in effort.arms if arm not in self.arms]:
+                raise ValueError(f"effort.{size}.arms: there is no {unknown[0]!r}")
+        if set(self.effort) != {"full", "quick"}:
+            raise ValueError("effort: both 'full' and 'quick' are needed")
+        names = set(self.arms) & set(self.controls)
+        if names:
+            raise ValueError(f"{names.pop()!r} is an arm and a control")
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Of the content: comments and layout of the file do not matter."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def held_out(self, dataset: str) -> list[tuple[Point, Place]]:
+        """The positions that a dataset does not show, each inside or outside the hull of its spots.
+
+        Two spots span no area: nothing lies inside.
+        """
+        spots = self.datasets[dataset].spots
+        apart = [point for point in self.positions.all if nearest_distance(point, spots) >= self.clearance]
+        return [(point, "inside" if _within(point, spots) else "outside") for point in apart]
+
+
+def _within(point: Point, spots: list[Point]) -> bool:
+    hull = convex_hull(spots)
+    return len(hull) > 2 and hull_distance(point, hull) <= 0
+
+
+def nearest_spot(point: Point, spots: list[Point]) -> Point:
+    """The spot at the least distance from a position."""
+    return min(spots, key=lambda spot: math.dist(spot, point))
+
+
+def nearest_other(spot: Point, spots: list[Point]) -> Point:
+    """The spot at the least distance from another one."""
+    return nearest_spot(spot, [other for other in spots if other != spot])
+
+
+def study_names() -> list[str]:
+    """The studies that this installation carries."""
+    return sorted(Path(each.name).stem for each in files(PACKAGE).iterdir() if each.name.endswith(".yaml"))
+
+
+def load_study(reference: str | Path) -> Study:
+    """A study by name, or from a YAML file.
+
+    Raises:
+        InvalidInputError: If there is no such study.
+        InvalidFileError: If something in the file is wrong, naming the field.
+    """
+    if str(reference) in study_names():
+        file = Path(str(files(PACKAGE))) / f"{reference}.yaml"
+    else:
+        file = Path(reference)
+        if file.suffix not in (".yaml", ".yml"):
+            raise InvalidInputError(
+                f"there is no study {str(reference)!r}",
+                field="study",
+                cure=f"choose from {', '.join(study_names())}, or name a YAML file",
+            )
+    try:
+        data: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidFileError("there is no such file", file=file, field="study") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidFileError(f"cannot be read: {error}", file=file, cure="it must be YAML in UTF-8") from error
+    try:
+        study = Study.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        raise InvalidFileError(
+            first["msg"], file=file, field=field, cure="compare with a study in benchmarks/studies"
+        ) from None
+    _check_hull(study, file)
+    return study
+
+
+def _check_hull(study: Study, file: Path) -> None:
+    """Make sure that positions are where the file says, with respect to the dataset of the first arm."""
+    spots = next(iter(study.arms.values())).dataset
+    hull = study.datasets[spots].spots
+    for place, points in (("inside", study.positions.inside), ("outside", study.positions.outside)):
+        for number, point in enumerate(points):
+            if _within(point, hull) != (place == "inside") or nearest_distance(point, hull) < study.clearance:
+                raise InvalidFileError(
+                    f"{point} does not lie {place} the hull of {spots!r}, {study.clearance} m from its spots",
+                    file=file,
+                    field=f"positions.{place}.{number}",
+                    cure="move it",
+                )

@@ -1,0 +1,128 @@
+"""Run a study: stage by stage, piece by piece, going on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from autoarm.files import check_writable
+from autoarm.study.plan import Effort, Stage, Study, load_study
+from autoarm.study.rows import Header, Row, RowFile, Size, read_header, read_rows
+from autoarm.study.stages import STAGES, measure, units
+from autoarm.study.workspace import Workspace
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+RESULTS: Final = Path("benchmarks/results")
+WORK: Final = Path("outputs/study")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands."""
+
+    stage: Stage
+    unit: str
+    done: int
+    total: int
+
+
+def run_study(
+    study: str | Path | Study,
+    *,
+    size: Literal["full", "quick"] = "full",
+    stages: Sequence[str] = (),
+    out: Path | None = None,
+    work: Path | None = None,
+    workers: int = 1,
+    effort: Effort | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Measure what is missing.
+
+    Args:
+        study: Its name, a YAML file, or the study itself.
+        size: How much.
+        stages: Which; all by default, in their order.
+        out: Folder for the rows; by default `benchmarks/results/NAME`, or a folder of its own for `quick`.
+        work: Folder for datasets, backbones and policies, which are made again where they are missing.
+        workers: Processes for recording and for episodes.
+        effort: Instead of a size's.
+        progress: Called before and after every piece.
+        say: Told what takes long.
+
+    Returns:
+        The folder with the rows.
+
+    Raises:
+        InvalidInputError: For an unknown stage.
+        InvalidFileError: If rows are of another study, or something in the way cannot be used.
+    """
+    plan = study if isinstance(study, Study) else load_study(study)
+    chosen = check_stages(stages)
+    if workers < 1:
+        raise InvalidInputError(f"{workers} processes do no work", field="workers", cure="at least 1")
+    label: Size = size if effort is None else "custom"
+    amount = effort or plan.effort[size]
+    folder = out or default_out(plan, size)
+    workspace = Workspace(plan, amount, work or WORK / f"{plan.name}-{label}", workers, say or (lambda _: None))
+    for stage in chosen:
+        path = rows_path(folder, stage)
+        check_writable(path)
+        file = RowFile(path, header(plan, stage, label, amount))
+        todo = list(units(workspace, stage))
+        for number, unit in enumerate(todo):
+            if progress is not None:
+                progress(Progress(stage, unit.name, number, len(todo)))
+            if unit.name not in file.units:
+                file.add(measure(stage)(workspace, unit, file.rows))
+        if progress is not None:
+            progress(Progress(stage, "", len(todo), len(todo)))
+    return folder
+
+
+def check_stages(names: Sequence[str]) -> list[Stage]:
+    """Stages in their order; all of them if none is named. Raises `InvalidInputError`."""
+    for name in names:
+        if name not in STAGES:
+            raise InvalidInputError(
+                f"there is no stage {name!r}", field="stage", cure=f"choose from {', '.join(STAGES)}"
+            )
+    return [stage for stage in STAGES if not names or stage in names]
+
+
+def default_out(study: Study, size: Size) -> Path:
+    """Where rows go: what is committed is the full run."""
+    return RESULTS / study.name if size == "full" else WORK / f"{study.name}-{size}" / "rows"
+
+
+def rows_path(folder: Path, stage: Stage) -> Path:
+    """The file of a stage."""
+    return folder / "rows" / f"{stage}.jsonl"
+
+
+def header(study: Study, stage: Stage, size: Size, effort: Effort) -> Header:
+    """What the rows of a stage belong to."""
+    digest = hashlib.sha256(effort.model_dump_json().encode()).hexdigest()
+    return Header(study=study.name, sha256=study.sha256, stage=stage, size=size, effort=digest[:16])
+
+
+def read_study_rows(folder: Path, study: Study) -> dict[Stage, list[Row]]:
+    """Rows of all stages that were run. Raises `InvalidFileError` if one is of another study."""
+    found: dict[Stage, list[Row]] = {}
+    for stage in STAGES:
+        path = rows_path(folder, stage)
+        if not path.is_file():
+            continue
+        of = read_header(path)
+        if (of.study, of.sha256, of.stage) != (study.name, study.sha256, stage):
+            raise InvalidFileError(
+                f"rows of {of.study!r}, {of.stage}, {of.sha256[:12]}; the study is {study.name!r}, {study.sha256[:12]}",
+                file=path,
+                cure="run the study again",
+            )
+        found[stage] = list(read_rows(path))
+    return found

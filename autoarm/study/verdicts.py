@@ -1,0 +1,154 @@
+"""From rows to verdicts: pure functions, and no threshold but the study's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from autoarm.statistics import Estimate, cluster_bootstrap
+from autoarm.study.plan import Control, ControlCriterion, Criterion, Hypothesis, Measure, Stage, Study
+from autoarm.study.rows import Row
+from gym_autoarm.rng import stream
+
+Answer = Literal["supported", "refuted", "undecided"]
+Rows = Mapping[Stage, Sequence[Row]]
+
+NO_ROWS: Final = "not measured"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a measure.
+
+    Attributes:
+        measure: Which.
+        arm: Of whom.
+        answer: For a control: supported if what must come out did.
+        estimate: Mean over its rows; None without any.
+        low: Lower end of its interval; None where too few clusters were measured for one.
+        high: Its upper end.
+        clusters: How many seeds, or positions.
+        missing: Rows whose value is not defined, which were left out.
+        reason: Why it is undecided, if that is not for its interval.
+    """
+
+    measure: Measure
+    arm: str
+    answer: Answer
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    clusters: int = 0
+    missing: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a hypothesis, or of a control.
+
+    Attributes:
+        name: Its name.
+        answer: The verdict.
+        findings: Of all criteria, deciding ones and others.
+        reason: Why it is undecided, where it takes more than a look at the criteria.
+    """
+
+    name: str
+    answer: Answer
+    findings: tuple[Finding, ...]
+    reason: str = ""
+
+
+def verdicts(study: Study, rows: Rows) -> dict[str, Verdict]:
+    """Of all hypotheses."""
+    controls = control_verdicts(study, rows)
+    failed = [name for name, verdict in controls.items() if verdict.answer != "supported"]
+    found = {}
+    for name, hypothesis in study.hypotheses.items():
+        verdict = judge(study, name, hypothesis, rows)
+        if hypothesis.needs_controls and failed:
+            reason = f"the measurement did not tell known policies apart: {', '.join(failed)}"
+            verdict = Verdict(name, "undecided", verdict.findings, reason)
+        found[name] = verdict
+    return found
+
+
+def judge(study: Study, name: str, hypothesis: Hypothesis, rows: Rows, arm: str | None = None) -> Verdict:
+    """What the criteria say of an arm, the hypothesis' own by default."""
+    who = arm or hypothesis.arm
+    findings = tuple(find(study, criterion, who, rows) for criterion in hypothesis.criteria)
+    deciding = [
+        finding.answer for finding, criterion in zip(findings, hypothesis.criteria, strict=True) if criterion.decides
+    ]
+    return Verdict(name, combine(deciding), findings)
+
+
+def combine(answers: Sequence[Answer]) -> Answer:
+    """Supported if all are, refuted if one is, undecided otherwise."""
+    if "refuted" in answers:
+        return "refuted"
+    return "supported" if answers and all(answer == "supported" for answer in answers) else "undecided"
+
+
+def control_verdicts(study: Study, rows: Rows) -> dict[str, Verdict]:
+    """Whether policies whose nature is known came out as what they are."""
+    return {name: _judge_control(study, name, control, rows) for name, control in study.controls.items()}
+
+
+def _judge_control(study: Study, name: str, control: Control, rows: Rows) -> Verdict:
+    findings = tuple(find(study, criterion, name, rows) for criterion in control.criteria)
+    return Verdict(name, combine([finding.answer for finding in findings]), findings)
+
+
+def find(study: Study, measure: Measure, arm: str, rows: Rows) -> Finding:
+    """Estimate, interval and answer of a measure."""
+    chosen = [
+        row
+        for row in rows.get(measure.stage, ())
+        if row.arm == arm and row.metric == measure.metric and row.meets(measure.at)
+    ]
+    defined = [(row, row.value) for row in chosen if row.value is not None and math.isfinite(row.value)]
+    missing = len(chosen) - len(defined)
+    if not defined:
+        reason = "not defined in any row" if chosen else NO_ROWS
+        return Finding(measure, arm, "undecided", missing=missing, reason=reason)
+    values = [value for _, value in defined]
+    clusters = [row.seed if measure.unit == "seed" else int(row.at.get("position", 0)) for row, _ in defined]
+    count = len(set(clusters))
+    if count < study.least_seeds:
+        reason = f"{count} of at least {study.least_seeds} {measure.unit}s"
+        estimate = float(np.mean(_cluster_means(values, clusters)[1]))
+        return Finding(measure, arm, "undecided", estimate, clusters=count, missing=missing, reason=reason)
+    found = interval(study, measure, arm, values, clusters)
+    return Finding(measure, arm, _answer(measure, found), *found, clusters=count, missing=missing)
+
+
+def interval(study: Study, measure: Measure, arm: str, values: Sequence[float], clusters: Sequence[int]) -> Estimate:
+    """Mean of the clusters' means, with an interval from resampling clusters whole.
+
+    Each cluster counts alike, however many of its rows are defined.
+    """
+    names, means = _cluster_means(values, clusters)
+    rng = stream(0, study.name, measure.name, arm)
+    return cluster_bootstrap(means, names, lambda drawn: float(drawn.mean()), rng, study.resamples, study.confidence)
+
+
+def _cluster_means(values: Sequence[float], clusters: Sequence[int]) -> tuple[list[int], list[float]]:
+    pairs = list(zip(values, clusters, strict=True))
+    names = sorted(set(clusters))
+    return names, [float(np.mean([value for value, of in pairs if of == name])) for name in names]
+
+
+def _answer(measure: Measure, found: Estimate) -> Answer:
+    if isinstance(measure, Criterion):
+        supported, refuted = measure.supported, measure.refuted
+        if supported.holds(found.low, found.high):
+            return "supported"
+        return "refuted" if refuted.holds(found.low, found.high) else "undecided"
+    assert isinstance(measure, ControlCriterion)
+    return "supported" if measure.holds.holds(found.low, found.high) else "undecided"

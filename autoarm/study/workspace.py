@@ -1,0 +1,270 @@
+"""What a study works with, made when it is first asked for: demonstrations, a backbone, policies, and scenes."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoarm.rollout import Episode
+from autoarm.study.plan import Demonstrations, Effort, Place, Point, Study, nearest_other, nearest_spot
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.rng import stream
+from gym_autoarm.sampling import SceneDistribution
+
+if TYPE_CHECKING:
+    from autoarm.interp.dataset_sample import DatasetSample
+    from autoarm.interp.rendered import RenderedFrames
+    from autoarm.policies.lerobot import LeRobotPolicy
+    from autoarm.train.config import TrainConfig
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+FINETUNING: Final = "finetuning"
+"""Name of the dataset at the new positions."""
+_YAW: Final = 20.0
+"""Degrees by which the cube of a probe's scene is turned at most, either way."""
+_START_NOISE: Final = 1.15
+"""Degrees; standard deviation of the arm's position, as at a usual reset."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """The cube at every held-out position and at every spot of a dataset, the arm at home; and which make a pair.
+
+    Attributes:
+        frames: One for each place.
+        points: Where the cube lies, metres.
+        here: Number of a place, `(pair,)`.
+        there: Number of the nearest spot, or of the nearest other one for a spot, `(pair,)`.
+        places: Of `here`.
+    """
+
+    frames: RenderedFrames
+    points: list[Point]
+    here: Integers
+    there: Integers
+    places: list[Place]
+
+    @property
+    def distance(self) -> Floats:
+        """From `here` to `there`, metres, `(pair,)`."""
+        points = np.asarray(self.points)
+        return np.asarray(np.linalg.norm(points[self.here] - points[self.there], axis=1), np.float64)
+
+
+@dataclass
+class Workspace:
+    """Folders, and what is in them.
+
+    Attributes:
+        study: What it is for.
+        effort: How much.
+        folder: For what takes long and can be made again: datasets, backbones, policies.
+        workers: Processes for episodes and recording.
+        say: Told what is being made.
+        kept: What a stage wants to find again for the next policy, by a name of its own.
+    """
+
+    study: Study
+    effort: Effort
+    folder: Path
+    workers: int = 1
+    say: Callable[[str], None] = field(default=lambda _: None)
+    kept: dict[str, Any] = field(default_factory=dict)
+    _looks: dict[str, Looks] = field(default_factory=dict)
+    _scenes: dict[str, RenderedFrames] = field(default_factory=dict)
+    _loaded: tuple[Path, LeRobotPolicy] | None = None
+
+    # -- Data --------------------------------------------------------------------------------------------------------
+
+    def demonstrations(self, name: str) -> Demonstrations:
+        """What a dataset is to hold, in this effort."""
+        if name == FINETUNING:
+            plan = self.study.finetuning
+            count = math.ceil(plan.most_demonstrations / len(plan.tuned))
+            wanted = Demonstrations(seed=plan.seed, episodes_per_spot=count, spots=plan.tuned)
+        else:
+            wanted = self.study.datasets[name]
+        count = max(1, round(wanted.episodes_per_spot * self.effort.demonstrations))
+        return wanted.model_copy(update={"episodes_per_spot": count})
+
+    def dataset(self, name: str) -> Path:
+        """Folder of a dataset; recorded if it is missing."""
+        from autoarm.collect import collect
+
+        wanted = self.demonstrations(name)
+        out = self.folder / "datasets" / name
+        if not out.is_dir():
+            self.say(f"recording {len(wanted.spots) * wanted.episodes_per_spot} demonstrations: {name}")
+        return collect(
+            out,
+            spots=[spot_name(point) for point in wanted.spots],
+            episodes_per_spot=wanted.episodes_per_spot,
+            seed=wanted.seed,
+            image_size=self.effort.image_size,
+            workers=self.workers,
+        ).folder
+
+    def sample(self, policy: LeRobotPolicy, dataset: str) -> DatasetSample:
+        """Frames of a dataset, spread over its episodes."""
+        from autoarm.interp.dataset_sample import sample_dataset
+
+        return sample_dataset(policy, self.dataset(dataset), self.effort.frames)
+
+    # -- Policies ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def backbone(self) -> Path:
+        """Folder of the pretrained backbone; made if it is missing."""
+        from autoarm.train.backbone import WEIGHTS
+        from autoarm.train.config import CPU, Phase
+        from autoarm.train.pretraining import PretrainConfig, pretrain
+        from autoarm.train.scenes import Scenes
+
+        out = self.folder / "backbone"
+        if not (out / WEIGHTS).is_file():
+            plan = self.study.pretraining
+            self.say(f"pretraining a backbone on {plan.scenes} scenes")
+            scenes = Scenes(max(40, round(plan.scenes * self.effort.steps)), plan.moments, seed=plan.seed)
+            phase = Phase(steps=max(2, round(plan.steps * self.effort.steps)), learning_rate=5e-4)
+            size = self.effort.frame_size or CPU.image_size
+            pretrain(out, PretrainConfig(scenes, size, phase, plan.seed), self.workers)
+        return out
+
+    def config(self, arm: str, seed: int) -> TrainConfig:
+        """Recipe of a policy."""
+        from autoarm.train.config import CPU, Phase, preset
+
+        recipe = self.study.arms[arm]
+        steps = [max(1, round(phase.steps * self.effort.steps)) for phase in CPU.phases]
+        fields = {**recipe.policy, **self.effort.policy}
+        config = preset("cpu", steps, policy=fields, image_size=self.effort.frame_size, seed=seed)
+        if recipe.backbone == "untrained":
+            # A step of length nothing: initialised and calibrated like the others, and left so.
+            config = replace(config, phases=(Phase(steps=1, learning_rate=0.0, warmup=0),))
+        return config
+
+    @property
+    def chunk(self) -> int:
+        """Actions that the policies plan."""
+        from autoarm.train.config import CPU
+
+        return int(self.effort.policy.get("chunk_size", CPU.policy["chunk_size"]))
+
+    def checkpoint(self, arm: str, seed: int) -> Path:
+        """Checkpoint of a policy; trained if it is missing, continued if it was interrupted."""
+        from autoarm.train.checkpoint import POLICY_FOLDER, STATE_FOLDER
+        from autoarm.train.run import train
+
+        recipe = self.study.arms[arm]
+        out = self.folder / "policies" / f"{arm}-{seed}"
+        if (out / POLICY_FOLDER / "model.safetensors").is_file() and (out / _DONE).is_file():
+            return out / POLICY_FOLDER
+        backbone = self.backbone if recipe.backbone == "pretrained" else None
+        dataset = self.dataset(recipe.dataset)
+        self.say(f"training {arm}, seed {seed}")
+        folder = train(dataset, out, self.config(arm, seed), device="cpu", quiet=True, backbone=backbone)
+        shutil.rmtree(out / STATE_FOLDER)  # what continues a run: three times the weights
+        (out / _DONE).touch()
+        return folder
+
+    def policy(self, arm: str, seed: int) -> LeRobotPolicy:
+        """A policy, loaded; the last one is kept."""
+        from autoarm.policies.lerobot import LeRobotPolicy
+
+        folder = self.checkpoint(arm, seed)
+        if self._loaded is None or self._loaded[0] != folder:
+            self._loaded = folder, LeRobotPolicy(folder, "cpu", self.effort.image_size)
+        return self._loaded[1]
+
+    def twin(self, arm: str) -> str | None:
+        """The untrained arm that a trained one is held against."""
+        untrained = [name for name, other in self.study.arms.items() if other.backbone == "untrained"]
+        return next((name for name in untrained if name != arm), None) if arm not in untrained else None
+
+    # -- Scenes ------------------------------------------------------------------------------------------------------
+
+    def looks(self, dataset: str) -> Looks:
+        """Held-out positions and spots of a dataset, drawn once."""
+        if dataset not in self._looks:
+            from autoarm.interp.rendered import rendered_frames
+
+            spots = list(self.study.datasets[dataset].spots)
+            held = self.study.held_out(dataset)
+            points = [*(point for point, _ in held), *spots]
+            pairs: list[tuple[Point, Point, Place]] = [(point, nearest_spot(point, spots), at) for point, at in held]
+            if len(spots) > 1:
+                pairs += [(spot, nearest_other(spot, spots), "trained") for spot in spots]
+            self._looks[dataset] = Looks(
+                rendered_frames(points, image_size=self.effort.image_size),
+                points,
+                np.array([points.index(here) for here, _, _ in pairs]),
+                np.array([points.index(there) for _, there, _ in pairs]),
+                [place for _, _, place in pairs],
+            )
+        return self._looks[dataset]
+
+    def scenes(self, dataset: str) -> tuple[RenderedFrames, Floats]:
+        """Cubes anywhere but at a dataset's spots, turned, the arm about at home; and the turns, degrees `(n, 1)`."""
+        from autoarm.interp.rendered import rendered_frames
+        from gym_autoarm.scene import HOME
+
+        spots = self.study.datasets[dataset].spots
+        rng = stream(0, self.study.name, "scenes", dataset)
+        points: list[Point] = []
+        (x_low, x_high), (y_low, y_high) = spec.WORK_AREA
+        while len(points) < self.effort.scenes:
+            point = float(rng.uniform(x_low, x_high)), float(rng.uniform(y_low, y_high))
+            if math.dist(point, nearest_spot(point, spots)) >= self.study.clearance:
+                points.append(point)
+        yaws = rng.uniform(-_YAW, _YAW, len(points))
+        starts = np.asarray(HOME) + rng.normal(0.0, _START_NOISE, (len(points), len(HOME)))
+        if dataset not in self._scenes:
+            starts = np.clip(starts, spec.ACTION_LOW, spec.ACTION_HIGH)
+            self._scenes[dataset] = rendered_frames(points, starts, yaws, self.effort.image_size)
+        return self._scenes[dataset], np.asarray(yaws[:, None], np.float64)
+
+    def episodes(self, place: str, points: list[Point], count: int) -> list[Episode]:
+        """Closed-loop episodes with the cube about at each of some points in turn: the same for every policy."""
+        if not points:
+            raise InvalidInputError("no position", field=place, cure="give at least one")
+        distribution = SceneDistribution()
+        found = []
+        for index in range(count):
+            seed = int(stream(0, self.study.name, "episode", place, index).integers(2**32))
+            scene = distribution.sample(seed, spot_name(points[index % len(points)]))
+            found.append(Episode(place, index, seed, scene))
+        return found
+
+    def successes(self, policy: Any, reference: str | Any, episodes: list[Episode]) -> list[bool]:
+        """Whether each episode ended with the cube in the box.
+
+        Args:
+            policy: To act in this process.
+            reference: How others load it: what `load_policy` takes, or a policy that can be pickled.
+            episodes: What to run.
+        """
+        from autoarm.evaluate import PolicySource, run_episodes
+
+        effort = self.effort
+        source = PolicySource(reference, image_size=effort.image_size, time_limit=effort.time_limit)
+        return [done.row.success for done in run_episodes(source, policy, episodes, self.workers)]
+
+
+_DONE: Final = "trained"
+"""File in the folder of a run that has ended: its checkpoints look alike before."""
+
+
+def spot_name(point: Point) -> str:
+    """A place as `gym_autoarm.sampling.spot_position` reads it."""
+    return f"{point[0]:g}:{point[1]:g}"

@@ -1,0 +1,115 @@
+"""The pre-registration: what it must say, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from autoarm.study.plan import Effort, Study, load_study, study_names
+from autoarm.study.stages import STAGES, units
+from autoarm.study.workspace import Workspace, spot_name
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+from gym_autoarm.sampling import spot_position
+
+
+def write(study: Study, tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study.model_dump(mode="json") | changes))
+    return path
+
+
+def test_the_study_is_complete(lookup_table: Study) -> None:
+    assert study_names() == ["lookup-table-v1"]
+    assert list(lookup_table.hypotheses) == ["H1", "H2", "H3", "H4", "H5", "H6"]
+    assert lookup_table.effort["full"].seeds >= 5
+    for hypothesis in lookup_table.hypotheses.values():
+        assert lookup_table.arms[hypothesis.arm].seeds >= lookup_table.least_seeds
+        # Nothing that has seen labels of what is probed decides.
+        assert lookup_table.arms[hypothesis.arm].backbone == "trained"
+    assert {each.backbone for each in lookup_table.arms.values()} == {"trained", "pretrained", "untrained"}
+
+
+def test_datasets_differ_in_spots_and_not_in_size(lookup_table: Study) -> None:
+    sizes = {len(each.spots) * each.episodes_per_spot for each in lookup_table.datasets.values()}
+    assert sizes == {60}
+    assert {len(each.spots) for each in lookup_table.datasets.values()} == {2, 5, 10, 20}
+
+
+def test_positions_are_held_out(lookup_table: Study) -> None:
+    for name, dataset in lookup_table.datasets.items():
+        for (x, y), _ in lookup_table.held_out(name):
+            assert min((x - a) ** 2 + (y - b) ** 2 for a, b in dataset.spots) ** 0.5 >= lookup_table.clearance
+    places = [place for _, place in lookup_table.held_out("spots-5")]
+    assert places == ["inside"] * 12 + ["outside"] * 16
+    assert {place for _, place in lookup_table.held_out("spots-2")} == {"outside"}
+
+
+def test_spots_reach_the_recorder(lookup_table: Study) -> None:
+    for dataset in lookup_table.datasets.values():
+        for point in dataset.spots:
+            assert spot_position(spot_name(point)) == point
+
+
+def test_units_are_distinct_and_seed_by_seed(lookup_table: Study, tmp_path: Path) -> None:
+    workspace = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
+    for stage in STAGES:
+        names = [unit.name for unit in units(workspace, stage)]
+        assert names
+        assert len(set(names)) == len(names)
+    trained = [(unit.seed, unit.arm) for unit in units(workspace, "train")]
+    assert trained == sorted(trained, key=lambda pair: pair[0])
+    assert len(trained) == sum(arm.seeds for arm in lookup_table.arms.values())
+
+
+def test_every_criterion_asks_a_stage_that_measures_its_arm(lookup_table: Study, tmp_path: Path) -> None:
+    workspace = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
+    for hypothesis in lookup_table.hypotheses.values():
+        for criterion in hypothesis.criteria:
+            assert hypothesis.arm in {unit.arm for unit in units(workspace, criterion.stage)}
+
+
+def test_the_digest_is_of_the_content(lookup_table: Study, tmp_path: Path) -> None:
+    assert load_study(write(lookup_table, tmp_path)).sha256 == lookup_table.sha256
+    assert load_study(write(lookup_table, tmp_path, clearance=0.014)).sha256 != lookup_table.sha256
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": "red"}, "colour"),
+        ({"positions": {"inside": [[0.9, 0.0]], "outside": [[0.26, -0.03]]}}, "work area"),
+        ({"positions": {"inside": [[0.26, -0.03]], "outside": [[0.155, -0.04]]}}, "does not lie inside"),
+        ({"effort": {}}, "'full' and 'quick'"),
+        ({"least_seeds": 1}, "least_seeds"),
+    ],
+)
+def test_mistakes_are_named(lookup_table: Study, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidFileError, match=message):
+        load_study(write(lookup_table, tmp_path, **changes))
+
+
+def test_thresholds_must_lie_apart(lookup_table: Study, tmp_path: Path) -> None:
+    data = lookup_table.model_dump(mode="json")
+    data["hypotheses"]["H4"]["criteria"][0]["refuted"] = {"at_least": 0.1, "at_most": None}
+    with pytest.raises(InvalidFileError, match="must lie apart"):
+        load_study(write(lookup_table, tmp_path, hypotheses=data["hypotheses"]))
+
+
+def test_unknown_studies_are_named() -> None:
+    with pytest.raises(InvalidInputError, match="no study 'everything'"):
+        load_study("everything")
+
+
+def test_effort_scales_the_demonstrations(lookup_table: Study, tiny_effort: Effort, tmp_path: Path) -> None:
+    full = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
+    assert full.demonstrations("spots-5").episodes_per_spot == 12
+    assert full.demonstrations("finetuning").episodes_per_spot == 10
+    assert Workspace(lookup_table, tiny_effort, tmp_path).demonstrations("spots-5").episodes_per_spot == 1
+
+
+def test_a_place_that_is_no_spot_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="x:y"):
+        spot_position("0.2;0.05")
