@@ -9,18 +9,32 @@ from typing import Annotated, Any
 
 import tyro
 
+from autoarm.commands.bench import Bench
 from autoarm.commands.collect import Collect
 from autoarm.commands.demo import Demo
 from autoarm.commands.doctor import Doctor
 from autoarm.commands.eval import Eval
+from autoarm.commands.finetune import Finetune
+from autoarm.commands.interp import Interp
+from autoarm.commands.leaderboard import Leaderboard
+from autoarm.commands.pretrain import Pretrain
+from autoarm.commands.study import Study
 from autoarm.commands.train import Train
+from autoarm.commands.verify import Verify
 from gym_autoarm.errors import AutoArmError
 
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Collect, tyro.conf.subcommand("collect")]
+    | Annotated[Pretrain, tyro.conf.subcommand("pretrain")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Finetune, tyro.conf.subcommand("finetune")]
     | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
+    | Annotated[Interp, tyro.conf.subcommand("interp")]
+    | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 

@@ -61,7 +61,7 @@ def collect(
 
     Args:
         out: Folder of the dataset. It must not exist, be empty, or hold the same recording.
-        spots: `five`, `everywhere`, or names of spots (comma-separated, or a sequence).
+        spots: `five`, `everywhere`, or spots (comma-separated, or a sequence), each by name or as `x:y` in metres.
         episodes_per_spot: How many at each spot.
         episodes: How many in all, for `everywhere`; 50 by default.
         seed: Equal seeds give equal states and actions, bit for bit, whatever the number of workers.

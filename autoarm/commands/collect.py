@@ -19,7 +19,7 @@ class Collect:
     out: Path
     """Folder of the dataset."""
     spots: str = "five"
-    """`five`, `everywhere`, or names of spots joined by commas."""
+    """`five`, `everywhere`, or spots joined by commas, by name or as x:y in metres."""
     episodes_per_spot: int = 10
     """Episodes at each spot."""
     episodes: int | None = None
