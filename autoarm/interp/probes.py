@@ -106,7 +106,7 @@ def project(rows: Features, limit: int) -> Features:
 
 @lru_cache(maxsize=8)
 def _projection(width: int, limit: int) -> SparseRandomProjection:
-    return SparseRandomProjection(limit, random_state=0).fit(np.empty((1, width), np.float32))
+    return SparseRandomProjection(limit, random_state=0).fit(np.zeros((1, width), np.float32))
 
 
 def _thumbnails(images: torch.Tensor) -> Features:
