@@ -110,11 +110,12 @@ def count(folder: Path, pattern: str) -> int:
 
 
 def children() -> list[psutil.Process]:
-    """Our processes, without multiprocessing's own helper, which stays until the interpreter ends."""
+    """Our processes, without multiprocessing's own helpers, which stay until the interpreter ends."""
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE
+        and not any(helper in " ".join(child.cmdline()) for helper in ("resource_tracker", "forkserver"))
     ]
 
 
