@@ -255,9 +255,15 @@ if __name__ == "__main__":
 def test_an_end_from_outside_leaves_no_process_behind(work, traces, tmp_path, how):
     script = tmp_path / "script.py"
     script.write_text(PROGRAM.format(code=str(tmp_path / "code"), traces=str(traces)))
-    # In a group of its own, all of which a terminal's Ctrl-C would reach.
+    # In a group of its own, all of which a terminal's Ctrl-C would reach; where these tests run in the background,
+    # a shell has told them to ignore it.
     process = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout.readline() == "0\n"
