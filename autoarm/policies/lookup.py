@@ -39,7 +39,7 @@ class FirstLook:
 def read_trajectories(folder: Path) -> list[Actions]:
     """Goal positions `(steps, 6)` of every demonstration in a LeRobotDataset. Raises `InvalidFileError`."""
     _, actions, episode = joint_columns(folder)
-    return np.split(actions, _starts(episode)[1:])
+    return np.split(actions, starts(episode)[1:])
 
 
 def read_first_looks(folder: Path) -> list[FirstLook]:
@@ -47,14 +47,15 @@ def read_first_looks(folder: Path) -> list[FirstLook]:
     dataset = open_lerobot(folder, return_uint8=True)
     states, _, episode = joint_columns(folder)
     looks = []
-    for start in _starts(episode):
+    for start in starts(episode):
         frame = dataset[int(start)]
         pixels = {camera: frame[key].permute(1, 2, 0).numpy() for camera, key in IMAGES.items()}
         looks.append(FirstLook(states[start], pixels))
     return looks
 
 
-def _starts(episode: NDArray[np.int64]) -> NDArray[np.intp]:
+def starts(episode: NDArray[np.int64]) -> NDArray[np.intp]:
+    """First frame of each episode, from the episode of every frame."""
     return np.flatnonzero(np.diff(episode, prepend=-1))
 
 

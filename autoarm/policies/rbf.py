@@ -11,7 +11,7 @@ from scipy.interpolate import RBFInterpolator
 
 from autoarm.dataset import joint_columns
 from autoarm.policies.alignment import aligned
-from autoarm.policies.lookup import DemonstrationPolicy, read_trajectories
+from autoarm.policies.lookup import DemonstrationPolicy, read_trajectories, starts
 from autoarm.policies.nearest import Standardised, dataset_thumbnails, look, look_spread
 from autoarm.policies.scripted import Actions
 from gym_autoarm import spec
@@ -34,7 +34,7 @@ class RbfPolicy(DemonstrationPolicy):
     def __init__(self, dataset: Path) -> None:
         super().__init__(dataset)
         states, _, episodes = joint_columns(dataset)
-        first = np.flatnonzero(np.diff(episodes, prepend=-1))
+        first = starts(episodes)
         looks = np.concatenate([states[first], dataset_thumbnails(dataset, first)], axis=1)
         self._looks = Standardised(looks, look_spread(looks.shape[1]))
         trajectories = aligned(read_trajectories(dataset))
