@@ -14,6 +14,7 @@ from autoarm.commands.collect import Collect
 from autoarm.commands.demo import Demo
 from autoarm.commands.doctor import Doctor
 from autoarm.commands.eval import Eval
+from autoarm.commands.film import Film
 from autoarm.commands.finetune import Finetune
 from autoarm.commands.interp import Interp
 from autoarm.commands.leaderboard import Leaderboard
@@ -32,6 +33,7 @@ Command = (
     | Annotated[Eval, tyro.conf.subcommand("eval")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Film, tyro.conf.subcommand("film")]
     | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
     | Annotated[Interp, tyro.conf.subcommand("interp")]
     | Annotated[Study, tyro.conf.subcommand("study")]

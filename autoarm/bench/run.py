@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from autoarm.bench.draw import plan_suite
 from autoarm.bench.journal import Journal, JournalHeader, journal_path
+from autoarm.bench.real import doable_axes
 from autoarm.bench.suite import DEFAULT_SUITE, Suite, load_suite
+from autoarm.body import Robot, check_body
 from autoarm.evaluate import PolicySource, Runner
 from autoarm.files import check_writable
+from autoarm.films import plan_films, with_films
 from autoarm.parallel import run_tasks
-from autoarm.platform_info import describe_platform
 from autoarm.policies.loading import describe_policy
 from autoarm.policies.protocol import Policy
 from autoarm.results import EpisodeRow, Result, Setting, Size
 from autoarm.rollout import Episode
 from autoarm.video import film
-from gym_autoarm import ENV_ID
 from gym_autoarm.errors import InvalidInputError
 
 Key = tuple[str, str, int, int]
@@ -63,6 +63,7 @@ def bench(
     progress: Callable[[Progress], None] | None = None,
     on_retry: Callable[[int, str], None] | None = None,
     command: Sequence[str] = (),
+    robot: Robot | None = None,
 ) -> Result:
     """Measure a policy on a suite.
 
@@ -83,6 +84,8 @@ def bench(
         progress: Called before the first episode and with every row as it comes in.
         on_retry: Called when an episode is run again because its process died.
         command: The command line, for the record.
+        robot: A real arm to act with instead of the simulated one; see `autoarm.body.load_robot`. Axes that only a
+            simulation can do are left out, where `axes` does not name any.
 
     Raises:
         AutoArmError: If the policy, suite or settings are not usable, before anything runs, or if rows cannot be
@@ -92,6 +95,8 @@ def bench(
         suite = load_suite(suite)
     if episodes is not None:
         size = "custom"
+    if robot is not None:
+        axes = doable_axes(suite, axes)
     counts = suite.counts(size, episodes, axes)
     planned = plan_suite(suite, counts)
     if workers < 1:
@@ -100,12 +105,16 @@ def bench(
         raise InvalidInputError("there is no place for them", field="videos", cure="say where the result goes: `out`")
     if out is not None:
         check_writable(out)
-    source = PolicySource(policy, dataset, device, image_size or suite.image_size, suite.time_limit)
+    if image_size is None:
+        image_size = suite.image_size if robot is None else robot.image_size
+    source = PolicySource(policy, dataset, device, image_size, suite.time_limit, robot)
     loaded = source.load()
+    if robot is not None:
+        check_body(robot, loaded, workers=workers, ray=ray, videos=videos, kept=out is not None)
     header = JournalHeader.of(
         describe_policy(loaded),
         Setting(
-            env_id=ENV_ID,
+            env_id=source.env_id,
             distribution={},
             image_size=source.image_size,
             time_limit=source.time_limit,
@@ -113,7 +122,7 @@ def bench(
             episodes=len(planned),
             suite=suite.record(size, counts),
         ),
-        describe_platform(gl=loaded.needs_images),
+        source.describe_platform(loaded),
     )
     start = start_tasks(source, loaded, workers, ray)
     pool = _Pool(start, workers, ray, on_retry)
@@ -144,13 +153,13 @@ def bench(
 
 def episode_key(episode: Episode) -> Key:
     """The `key` of the episode's row."""
-    return episode.group, episode.level, episode.index, episode.seed
+    return episode.key
 
 
 # -- Tasks -------------------------------------------------------------------------------------------------------------
 
 
-Start = Callable[[], Callable[[Episode | Film], EpisodeRow | None]]
+Start = Callable[[], Callable[[Episode | Film], EpisodeRow]]
 
 
 def start_tasks(source: PolicySource, loaded: Policy, workers: int, ray: str | None) -> Start:
@@ -164,11 +173,12 @@ class Worker:
     def __init__(self, source: PolicySource, loaded: Policy | None = None) -> None:
         self._runner = Runner(source, source.load() if loaded is None else loaded)
 
-    def __call__(self, task: Episode | Film) -> EpisodeRow | None:
+    def __call__(self, task: Episode | Film) -> EpisodeRow:
         if isinstance(task, Episode):
             return self._runner.run(task).row
-        film(task.path, task.episode.scene, self._runner.run(task.episode).actions, task.text)
-        return None
+        done = self._runner.run(task.episode)
+        film(task.path, task.episode.scene, done.actions, task.text)
+        return done.row
 
     def close(self) -> None:
         """Free the GL context."""
@@ -185,10 +195,9 @@ class _Pool:
     def rows(self, episodes: Sequence[Episode]) -> Iterator[EpisodeRow]:
         """The rows of episodes, as they are done."""
         for _, row in self.run(episodes):
-            assert row is not None
             yield row
 
-    def run(self, tasks: Sequence[Episode | Film]) -> Iterator[tuple[int, EpisodeRow | None]]:
+    def run(self, tasks: Sequence[Episode | Film]) -> Iterator[tuple[int, EpisodeRow]]:
         if tasks:
             # Closed whatever happens: an interrupted run leaves no process behind.
             done = run_tasks(tasks, self.start, workers=self.workers, ray=self.ray, on_retry=self.on_retry)
@@ -198,30 +207,8 @@ class _Pool:
     def with_videos(
         self, name: str, episodes: Sequence[Episode], rows: Sequence[EpisodeRow], out: Path
     ) -> list[EpisodeRow]:
-        """The rows, the first success and the first failure of each axis with a video."""
-        films = plan_films(name, episodes, rows, out.with_suffix(""))
-        for _ in self.run(list(films.values())):
+        """The rows of a result, the first success and the first failure of each axis with a video."""
+        films = plan_films(name, rows, out.with_suffix(""))
+        for _ in self.run([Film(episodes[each.row], each.path, each.text) for each in films]):
             pass
-        return [
-            row.model_copy(update={"video": relative(films[number].path, out)}) if number in films else row
-            for number, row in enumerate(rows)
-        ]
-
-
-def plan_films(name: str, episodes: Sequence[Episode], rows: Sequence[EpisodeRow], folder: Path) -> Mapping[int, Film]:
-    """What is to be filmed, by the number of its row: the first success and the first failure of each axis."""
-    first: dict[tuple[str, bool], int] = {}
-    for number, row in enumerate(rows):
-        first.setdefault((row.group, row.success), number)
-    films = {}
-    for (group, success), number in first.items():
-        outcome = "success" if success else "failure"
-        where = " ".join(part for part in (group, rows[number].level) if part)
-        text = f"{name} · {where} {rows[number].index + 1} · {outcome}"
-        films[number] = Film(episodes[number], folder / f"{group}-{outcome}.mp4", text)
-    return films
-
-
-def relative(path: Path, out: Path) -> str:
-    """A file's address from the folder of the result."""
-    return Path(os.path.relpath(path.resolve(), out.parent.resolve())).as_posix()
+        return with_films(rows, films, out.parent)

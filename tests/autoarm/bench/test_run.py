@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from autoarm.bench.draw import plan_suite
 from autoarm.bench.journal import Journal, journal_path
+from autoarm.bench.films import film_result
 from autoarm.bench.run import Progress, bench, episode_key
 from autoarm.bench.verify import choose_rows, verify
 from autoarm.cli import main
@@ -217,6 +219,37 @@ def test_the_first_success_and_failure_of_each_axis_are_filmed(small, tmp_path, 
         assert path.startswith("some/")
         assert steps == shown[path].steps
         assert ("success" in text) is shown[path].success
+
+
+def test_a_result_is_filmed_afterwards(first, small_file, tmp_path, monkeypatch):
+    made = []
+
+    def film(path: Path, *_: object) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        made.append(path)
+
+    monkeypatch.setattr("autoarm.bench.run.film", film)
+    before, file = Result.load(first), tmp_path / "expert.json"
+    shutil.copy(first, file)
+    assert film_result(file, suite=small_file, axes=["far"]) == made == [tmp_path / "expert" / "far-success.mp4"]
+    after = Result.load(file)
+    assert [row.video for row in after.rows if row.video] == ["expert/far-success.mp4"]
+    assert [row.model_copy(update={"video": None}) for row in after.rows] == before.rows
+    assert verify(file, suite=small_file).passed
+    with pytest.raises(InvalidInputError, match="dark"):
+        film_result(file, suite=small_file, axes=["dark"])
+
+
+def test_a_film_that_shows_another_end_than_its_row_is_thrown_away(first, small_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("autoarm.bench.run.film", lambda path, *_: (path.parent.mkdir(exist_ok=True), path.touch()))
+    data = Result.load(first)
+    changed = [data.rows[0].model_copy(update={"success": False, "failure": "dropped"}), *data.rows[1:]]
+    file = tmp_path / "edited.json"
+    Result.from_rows(data.policy, data.setting, data.platform, changed, data.seconds).save(file)
+    kept = film_result(file, suite=small_file)
+    assert [row.key for row in Result.load(file).rows if row.video] == [data.rows[1].key]
+    assert kept == list((tmp_path / "edited").iterdir())
 
 
 @pytest.mark.parametrize(
