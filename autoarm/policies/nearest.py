@@ -26,8 +26,9 @@ CHUNK: Final = 25
 FRAME_SIZE: Final = (96, 128)
 """Of the frames that thumbnails are averaged from; training on a CPU decodes to the same size and shares the cache."""
 _CELL: Final = 4
-"""Rows and columns of such a frame that make a pixel of the thumbnail, 24 x 32: a pixel of the top view is some 2 cm of
-table, less than the cube."""
+"""Rows and columns of such a frame that make a pixel of the thumbnail."""
+THUMBNAIL: Final = (FRAME_SIZE[0] // _CELL, FRAME_SIZE[1] // _CELL)
+"""Rows and columns: a pixel of the top view is some 2 cm of table, less than the cube."""
 _BATCH: Final = 256
 _LEAST_SPREAD: Final = 4.0
 """Grey levels; what varies less over a dataset is noise of the codec and must not be blown up."""
@@ -137,7 +138,7 @@ def dataset_thumbnails(dataset: Path, wanted: NDArray[np.intp] | None = None) ->
 
 def thumbnails(frames: Frame) -> Floats:
     """Frames `(n, cameras, *FRAME_SIZE, 3)` averaged over cells, as rows `(n, d)`."""
-    rows, columns = (side // _CELL for side in FRAME_SIZE)
+    rows, columns = THUMBNAIL
     cells = frames.reshape(len(frames), -1, rows, _CELL, columns, _CELL, 3)
     return np.asarray(cells.mean(axis=(3, 5), dtype=np.float32).reshape(len(frames), -1), np.float32)
 

@@ -22,6 +22,7 @@ from autoarm.policies.lookup import DemonstrationPolicy, read_trajectories
 from autoarm.policies.scripted import Actions
 from autoarm.results import Role
 from gym_autoarm import spec
+from gym_autoarm.expert import yaw_of
 from gym_autoarm.kinematics import pan_distance, radial_heading
 
 Floats = NDArray[np.float64]
@@ -65,9 +66,7 @@ class PositionFedPolicy(DemonstrationPolicy):
 
 def planar(pose: NDArray[np.floating]) -> tuple[float, float, float]:
     """x and y (metres) and yaw (degrees) of a pose: position and quaternion w, x, y, z, `(7,)`."""
-    x, y, _, qw, qx, qy, qz = (float(value) for value in pose)
-    yaw = np.degrees(np.arctan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy**2 + qz**2)))
-    return x, y, float(yaw)
+    return float(pose[0]), float(pose[1]), yaw_of(np.asarray(pose, np.float64))
 
 
 def scene_features(x: float, y: float, yaw: float, box_x: float, box_y: float) -> Floats:

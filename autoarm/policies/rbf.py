@@ -7,25 +7,31 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
+from scipy.ndimage import gaussian_filter
 
 from autoarm.dataset import joint_columns
 from autoarm.policies.alignment import aligned
 from autoarm.policies.lookup import DemonstrationPolicy, read_trajectories, starts
-from autoarm.policies.nearest import Standardised, dataset_thumbnails, look, look_spread
+from autoarm.policies.nearest import THUMBNAIL, dataset_thumbnails, look
 from autoarm.policies.scripted import Actions
 from gym_autoarm import spec
 
+BLUR: Final = 4.0
+"""Standard deviation in pixels of a thumbnail, some 8 cm of table: as far as the spots lie apart, so that the cube of
+one place overlaps with that of the next. Sharp pictures of two places are equally unlike wherever they are."""
+COMPONENTS: Final = 4
 SMOOTHING: Final = 0.1
-"""Of the typical distance between two first looks. Demonstrations of one place differ in style, which is noise here."""
+"""Relative to the spread of the first component. Demonstrations of one place differ in style, which is noise here."""
 
 
 class RbfPolicy(DemonstrationPolicy):
-    """Interpolates whole demonstrations, brought to one clock, by their first looks.
+    """Interpolates whole demonstrations, brought to one clock, by what was seen before the first action.
 
-    The surface is the sum of one cone about each demonstration (`scipy.interpolate.RBFInterpolator`, kernel `linear`),
-    the only classical kernel without a length to choose that is defined in thousands of dimensions. A lookup table
-    jumps from one demonstration to the next; this goes from one to the other, and so tells interpolation from memory.
+    Blurred thumbnails of both views, their principal components, and a thin-plate spline (`RBFInterpolator`) from
+    these few numbers to the trajectory. A lookup table jumps from one demonstration to the next; this goes smoothly
+    from one to the other, and so tells interpolation from memory.
     """
 
     name = "rbf"
@@ -33,23 +39,40 @@ class RbfPolicy(DemonstrationPolicy):
 
     def __init__(self, dataset: Path) -> None:
         super().__init__(dataset)
-        states, _, episodes = joint_columns(dataset)
-        first = starts(episodes)
-        looks = np.concatenate([states[first], dataset_thumbnails(dataset, first)], axis=1)
-        self._looks = Standardised(looks, look_spread(looks.shape[1]))
+        _, _, episodes = joint_columns(dataset)
+        views = blurred(dataset_thumbnails(dataset, starts(episodes)))
         trajectories = aligned(read_trajectories(dataset))
         self._length = trajectories.shape[1]
         flat = trajectories.reshape(len(trajectories), -1)
-        rows = self._looks.rows
-        self._alone = flat[0] if len(rows) == 1 else None
-        if self._alone is None:
-            distances = np.linalg.norm(rows[:, None] - rows[None], axis=2)
-            smoothing = SMOOTHING * float(np.median(distances[np.triu_indices(len(rows), 1)]))
-            self._surface = RBFInterpolator(rows, flat, kernel="linear", smoothing=smoothing, degree=0)
+        self._mean = views.mean(axis=0)
+        _, spread, axes = np.linalg.svd(views - self._mean, full_matrices=False)
+        # A spline needs more points than directions; directions in which nothing differs are none.
+        count = min(COMPONENTS, len(views) - 1, int(np.sum(spread > 1e-3 * max(spread[0], 1.0))))
+        self._axes = axes[:count] * np.sqrt(len(views)) / spread[0] if count else axes[:0]
+        self._alone = None if count else flat.mean(axis=0)
+        if count:
+            self._surface = RBFInterpolator(
+                self._place(views), flat, kernel="thin_plate_spline", smoothing=SMOOTHING, degree=1
+            )
 
     def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
         flat = self._alone
         if flat is None:
-            flat = self._surface(self._looks.scale(look(observation))[None])[0]
+            thumbnail = look(observation)[len(spec.JOINTS) :]
+            flat = self._surface(self._place(blurred(thumbnail[None])))[0]
         trajectory = np.asarray(flat, np.float32).reshape(self._length, len(spec.JOINTS))
         return np.clip(trajectory, spec.ACTION_LOW, spec.ACTION_HIGH)
+
+    def _place(self, views: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Where looks `(n, d)` lie along the principal axes, `(n, components)`."""
+        return np.asarray((views - self._mean) @ self._axes.T, np.float64)
+
+
+def blurred(views: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Thumbnails `(n, d)`, blurred within each view and channel, their mean taken off.
+
+    A video's codec shifts colours by a grey level or so, which is more than a cube leaves of itself in some directions.
+    """
+    images = views.reshape(len(views), -1, *THUMBNAIL, 3)
+    images = images - images.mean(axis=(2, 3), keepdims=True)
+    return gaussian_filter(images, (0, 0, BLUR, BLUR, 0)).reshape(views.shape)

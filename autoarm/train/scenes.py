@@ -13,7 +13,7 @@ from autoarm.train.frames import Frames, resize
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidInputError
-from gym_autoarm.expert import Expert, Style
+from gym_autoarm.expert import Expert, Style, yaw_of
 from gym_autoarm.rng import stream
 from gym_autoarm.sampling import SceneDistribution
 
@@ -88,8 +88,8 @@ class SceneRenderer:
 
 
 def _label(info: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    x, y, z, qw, qx, qy, qz = info["cube_pose"]
-    yaw = np.arctan2(2 * (qw * qz + qx * qy), 1 - 2 * (qy * qy + qz * qz))
+    x, y, z = info["cube_pose"][:3]
+    yaw = np.radians(yaw_of(np.asarray(info["cube_pose"], np.float64)))
     return np.array([x, y, z, np.cos(4 * yaw), np.sin(4 * yaw), *info["grasp_path"][-1]], np.float32)
 
 

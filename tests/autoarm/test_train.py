@@ -213,10 +213,11 @@ def test_a_stopped_run_continues_to_the_same_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop", [2, 3, 5])
 def test_a_run_of_two_phases_continues_to_the_same_weights(tmp_path: Path, stop: int) -> None:
-    whole = trainer(tmp_path / "whole", TWO_PHASES)
+    config = replace(TWO_PHASES, augmentation=Augmentation(shift=1, state_noise=0.1, feature_noise=0.1))
+    whole = trainer(tmp_path / "whole", config)
     whole.run()
-    trainer(tmp_path / "parts", TWO_PHASES).run(until=stop)
-    parts = trainer(tmp_path / "parts", TWO_PHASES)
+    trainer(tmp_path / "parts", config).run(until=stop)
+    parts = trainer(tmp_path / "parts", config)
     assert parts.step == stop
     parts.run()
     for name, value in whole.policy.state_dict().items():
