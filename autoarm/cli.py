@@ -21,6 +21,7 @@ from autoarm.commands.leaderboard import Leaderboard
 from autoarm.commands.pretrain import Pretrain
 from autoarm.commands.study import Study
 from autoarm.commands.train import Train
+from autoarm.commands.twin_check import TwinCheck
 from autoarm.commands.verify import Verify
 from gym_autoarm.errors import AutoArmError
 
@@ -37,6 +38,7 @@ Command = (
     | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
     | Annotated[Interp, tyro.conf.subcommand("interp")]
     | Annotated[Study, tyro.conf.subcommand("study")]
+    | Annotated[TwinCheck, tyro.conf.subcommand("twin-check")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 
@@ -48,8 +50,15 @@ Start with `autoarm demo`, or `autoarm doctor` if something does not work."""
 def command_type() -> Any:
     """What tyro reads a command line as: one of the subcommands."""
     # `autoarm` and `autoarm_hardware` know nothing of each other: a command that lives there is found by its name.
+    align = import_module("autoarm_hardware.alignment.command").Align
+    teleop = import_module("autoarm_hardware.teleop.command").Teleop
     twin = import_module("autoarm_hardware.twin.command").Twin
-    return Command | Annotated[twin, tyro.conf.subcommand("twin")]
+    return (
+        Command
+        | Annotated[align, tyro.conf.subcommand("align")]
+        | Annotated[teleop, tyro.conf.subcommand("teleop")]
+        | Annotated[twin, tyro.conf.subcommand("twin")]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

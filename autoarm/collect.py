@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from autoarm.collection import RECORD_AGAIN, SIDECAR, Collection, CollectionSettings, EpisodeRecord
+from autoarm.collection import RECORD_AGAIN, SIDECAR, Collection, CollectionSettings, EpisodeRecord, Teleop
 from autoarm.dataset import check_dataset, read_collection
 from autoarm.files import read_json
 from autoarm.recording import ENCODERS, RECORD, UNFINISHED, episode_folder, quiet, record_episodes, repo_id
@@ -75,19 +75,48 @@ def collect(
         InvalidInputError: If an option is wrong, differs from the interrupted recording's, or the disk is too full.
         InvalidFileError: If a folder in the way is not a recording of ours. Nothing in it is touched.
     """
-    settings = _settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec)
+    settings = collection_settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec)
     if workers is not None and workers < 1:
         raise InvalidInputError(f"{workers} processes cannot record", field="workers", cure="at least 1")
+    started = new_collection(settings)
+    report = on_progress or (lambda done, wanted: None)
+
+    def record(partial: Path, todo: list[int]) -> Iterator[None]:
+        for _ in record_episodes(partial, todo, settings, workers):
+            yield
+
+    collected = assemble(out, started, record, report)
+    assert collected is not None  # the expert does not stop early
+    return collected
+
+
+def assemble(
+    out: str | Path,
+    started: Collection,
+    record: Callable[[Path, list[int]], Iterator[None]],
+    report: Callable[[int, int], None],
+) -> Collected | None:
+    """Have the episodes recorded that are missing, and join all of them to a dataset.
+
+    Args:
+        out: Folder of the dataset.
+        started: What is wanted.
+        record: Given a folder and the numbers of the missing episodes, records them there as `episode_folder` says, and
+            yields whenever there is one more, or one less. It may stop early.
+        report: Called with the number of episodes recorded and wanted.
+
+    Returns:
+        Nothing if episodes are still missing.
+    """
+    settings = started.settings
     out = Path(out).absolute()
     partial = out.with_name(f"{out.name}.partial")
-    report = on_progress or (lambda done, wanted: None)
-    done = _finished(out, settings)
+    done = _finished(out, started)
     if done is not None:
-        _discard(partial, settings)
+        _discard(partial, started)
         report(len(done.episodes), len(done.episodes))
         return Collected(out, done, len(done.episodes))
-    started = Collection(env_id=ENV_ID, settings=settings, versions=_versions())
-    wanted = settings.episodes * max(1, len(settings.spots))
+    wanted = settings.total
     _check_disk(partial, len(_missing(partial, wanted)), wanted, settings)
     with _claim(partial, started):
         for leftover in partial.glob(f"{UNFINISHED}*"):
@@ -95,11 +124,13 @@ def collect(
         todo = _missing(partial, wanted)
         kept = wanted - len(todo)
         report(kept, wanted)
-        for count, _ in enumerate(record_episodes(partial, todo, settings, workers), start=kept + 1):
-            report(count, wanted)
+        for _ in record(partial, todo):
+            report(wanted - len(_missing(partial, wanted)), wanted)
+        if _missing(partial, wanted):
+            return None
         records = [read_json(EpisodeRecord, episode_folder(partial, i) / RECORD, RECORD_AGAIN) for i in range(wanted)]
         collection = started.model_copy(update={"episodes": tuple(records)})
-        _assemble(partial, out, collection)
+        _join(partial, out, collection)
     shutil.rmtree(partial)
     return Collected(out, collection, kept)
 
@@ -121,7 +152,7 @@ def parse_spots(spots: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _settings(
+def collection_settings(
     spots: str | Sequence[str],
     episodes_per_spot: int,
     episodes: int | None,
@@ -129,6 +160,7 @@ def _settings(
     image_size: tuple[int, int],
     vcodec: str,
 ) -> CollectionSettings:
+    """What `collect`'s arguments of these names ask for. Raises `InvalidInputError` for one that is wrong."""
     names = parse_spots(spots)
     if names and episodes is not None:
         raise InvalidInputError("is for `everywhere`", field="episodes", cure="use episodes_per_spot with spots")
@@ -147,6 +179,11 @@ def _settings(
     return CollectionSettings(seed=seed, spots=names, episodes=count, image_size=(height, width), vcodec=vcodec)
 
 
+def new_collection(settings: CollectionSettings, env_id: str = ENV_ID, teleop: Teleop | None = None) -> Collection:
+    """A collection without episodes, to be recorded with what is installed."""
+    return Collection(env_id=env_id, teleop=teleop, settings=settings, versions=_versions())
+
+
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("autoarm", "mujoco", "numpy", "lerobot")}
 
@@ -154,24 +191,26 @@ def _versions() -> dict[str, str]:
 # -- Folders ---------------------------------------------------------------------------------------------------------
 
 
-def _finished(out: Path, settings: CollectionSettings) -> Collection | None:
-    """The collection in `out` if it is what `settings` ask for; nothing if there is none."""
+def _finished(out: Path, started: Collection) -> Collection | None:
+    """The collection in `out` if it is what is wanted; nothing if there is none."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / SIDECAR).is_file():
         raise InvalidFileError("there is something else here already", file=out, cure="choose another folder")
     collection = read_collection(out)
-    _same(collection.settings, settings, out / SIDECAR)
+    _same(collection, started, out / SIDECAR)
     return collection
 
 
-def _same(there: CollectionSettings, asked: CollectionSettings, file: Path) -> None:
-    for field, value in there:
-        if value != getattr(asked, field):
+def _same(there: Collection, asked: Collection, file: Path) -> None:
+    pairs = [(name, getattr(there, name), getattr(asked, name)) for name in ("env_id", "teleop")]
+    pairs += [(f"settings.{name}", value, getattr(asked.settings, name)) for name, value in there.settings]
+    for field, value, wanted in pairs:
+        if value != wanted:
             raise InvalidInputError(
-                f"was recorded with {value!r}, {getattr(asked, field)!r} is asked for",
+                f"was recorded with {value!r}, {wanted!r} is asked for",
                 file=file,
-                field=f"settings.{field}",
+                field=field,
                 cure="repeat the first command's options, or choose another folder",
             )
 
@@ -190,7 +229,7 @@ def _claim(partial: Path, started: Collection) -> Iterator[None]:
         with FileLock(partial / ".lock", timeout=0):
             if path.is_file():
                 there = Collection.load(path)
-                _same(there.settings, started.settings, path)
+                _same(there, started, path)
                 if there.versions != started.versions:
                     raise InvalidInputError(
                         f"was begun with {there.versions}, installed are {started.versions}",
@@ -217,10 +256,10 @@ def _missing(partial: Path, wanted: int) -> list[int]:
     return [index for index in range(wanted) if not episode_folder(partial, index).is_dir()]
 
 
-def _discard(partial: Path, settings: CollectionSettings) -> None:
+def _discard(partial: Path, started: Collection) -> None:
     """Remove what a process left behind that was killed after it had given the dataset its name."""
     path = partial / _SETTINGS
-    if path.is_file() and Collection.load(path).settings == settings:
+    if path.is_file() and Collection.load(path).settings == started.settings:
         shutil.rmtree(partial)
 
 
@@ -243,7 +282,7 @@ def _check_disk(partial: Path, todo: int, wanted: int, settings: CollectionSetti
 # -- Joining ---------------------------------------------------------------------------------------------------------
 
 
-def _assemble(partial: Path, out: Path, collection: Collection) -> None:
+def _join(partial: Path, out: Path, collection: Collection) -> None:
     """Join the recorded episodes into one dataset and give it its name."""
     from lerobot.datasets.aggregate import aggregate_datasets
 

@@ -13,6 +13,9 @@ RECORD_AGAIN: Final = "record the dataset again with `autoarm collect`"
 SIDECAR: Final = "meta/autoarm.json"
 """Where the file lies in a dataset."""
 
+Teleop = Literal["leader", "keyboard", "gamepad"]
+"""With what a person drives an arm."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -26,7 +29,9 @@ class EpisodeRecord(_Strict):
         seed: Of the scene and of the expert's style.
         attempts: Tries until one succeeded.
         frames: Length of the episode in control steps.
-        scene: What was drawn, as plain data; `scene["cube"]` has the cube's `x`, `y` (metres) and `yaw` (degrees).
+        scene: What was drawn, as plain data; `scene["cube"]` has the cube's `x`, `y` (metres) and `yaw` (degrees). On a
+            real arm, what the operator was asked to lay, with cameras and box as the robot's file places them.
+        success: Whether the cube got into the box: a person may keep an episode in which it did not.
     """
 
     spot: str | None
@@ -34,6 +39,7 @@ class EpisodeRecord(_Strict):
     attempts: int = Field(ge=1)
     frames: int = Field(ge=1)
     scene: dict[str, Any]
+    success: bool = True
 
     @property
     def cube_xy(self) -> tuple[float, float]:
@@ -55,12 +61,29 @@ class CollectionSettings(_Strict):
     image_size: tuple[int, int]
     vcodec: str
 
+    @property
+    def total(self) -> int:
+        """Episodes in all."""
+        return self.episodes * max(1, len(self.spots))
+
+    def placing(self, index: int) -> tuple[str | None, int]:
+        """Spot and number at that spot of an episode of the dataset."""
+        if not self.spots:
+            return None, index
+        return self.spots[index // self.episodes], index % self.episodes
+
 
 class Collection(_Strict):
-    """How a dataset was recorded, episode by episode in the dataset's order."""
+    """How a dataset was recorded, episode by episode in the dataset's order.
+
+    Attributes:
+        env_id: Of the environment: the simulated arm's or the real one's.
+        teleop: With what a person drove; absent for the scripted expert.
+    """
 
     schema_version: Literal[1] = 1
     env_id: str
+    teleop: Teleop | None = None
     settings: CollectionSettings
     versions: dict[str, str]
     episodes: tuple[EpisodeRecord, ...] = ()

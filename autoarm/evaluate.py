@@ -7,7 +7,6 @@ taking the same actions again from the same scene.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -19,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_jsonable_python
 
+from autoarm.bench.journal import Journal, JournalHeader
+from autoarm.body import REAL_ENV_ID, Env, Robot, check_body, describe_body
+from autoarm.films import plan_films, with_films
 from autoarm.parallel import in_order, run_tasks
 from autoarm.platform_info import describe_platform
 from autoarm.policies.loading import describe_policy, load_policy
 from autoarm.policies.protocol import Policy
-from autoarm.results import EpisodeRow, Result, Setting
+from autoarm.results import EpisodeRow, Platform, Result, Setting
 from autoarm.rollout import Episode, Rollout, rollout
 from autoarm.threads import one_thread
 from autoarm.video import film
@@ -47,12 +49,31 @@ class PolicySource:
     device: str = "cpu"
     image_size: tuple[int, int] = spec.IMAGE_SIZE
     time_limit: int = spec.TIME_LIMIT
+    robot: Robot | None = None
 
     def load(self) -> Policy:
         """The policy itself, or the one that a reference names; see `load_policy`."""
         if isinstance(self.policy, str):
             return load_policy(self.policy, self.dataset, self.device, self.image_size)
         return self.policy
+
+    def make_env(self, cameras: bool) -> Env:
+        """The environment to act in: the robot's, if there is one; `cameras` says whether frames are drawn at all."""
+        if self.robot is not None:
+            env: Env = self.robot.make_env(image_size=self.image_size, time_limit=self.time_limit)
+            return env
+        return PickIntoBoxEnv(self.image_size, cameras, time_limit=self.time_limit)
+
+    def describe_platform(self, policy: Policy) -> Platform:
+        """Where `policy` is measured."""
+        if self.robot is None:
+            return describe_platform(gl=policy.needs_images)
+        return describe_platform(gl=False).model_copy(update={"body": describe_body(self.robot)})
+
+    @property
+    def env_id(self) -> str:
+        """What Gymnasium calls the environment."""
+        return ENV_ID if self.robot is None else REAL_ENV_ID
 
 
 def evaluate(
@@ -72,6 +93,8 @@ def evaluate(
     progress: Callable[[EpisodeRow], None] | None = None,
     on_retry: Callable[[int, str], None] | None = None,
     command: Sequence[str] = (),
+    robot: Robot | None = None,
+    journal: Path | None = None,
 ) -> Result:
     """Run a policy on freshly drawn scenes.
 
@@ -91,6 +114,9 @@ def evaluate(
         progress: Called with every row as it comes in, in order.
         on_retry: Called when an episode is run again because its process died.
         command: The command line, for the record.
+        robot: A real arm to act with instead of the simulated one; see `autoarm.body.load_robot`.
+        journal: File that keeps every row as it comes in; a run that finds that of the same run goes on from there. It
+            is the caller's to delete, once the result is in its place. Goes without videos.
 
     Raises:
         AutoArmError: If the policy cannot be loaded or the settings make no sense, before anything runs. What a policy
@@ -100,25 +126,14 @@ def evaluate(
     planned = plan_episodes(distribution, episodes, seed)
     if workers < 1:
         raise InvalidInputError(f"{workers} processes do no work", field="workers", cure="at least 1")
-    source = PolicySource(policy, dataset, device, image_size, time_limit)
+    if videos is not None and journal is not None:
+        raise InvalidInputError("are of whole runs", field="videos", cure="leave out the journal, or the videos")
+    source = PolicySource(policy, dataset, device, image_size, time_limit, robot)
     loaded = source.load()
-    who = describe_policy(loaded)
-    where = describe_platform(gl=loaded.needs_images)
-
-    started = time.perf_counter()
-    rollouts = []
-    with contextlib.closing(run_episodes(source, loaded, planned, workers, ray, on_retry)) as done_in_order:
-        for done in done_in_order:
-            rollouts.append(done)
-            if progress is not None:
-                progress(done.row)
-    seconds = time.perf_counter() - started
-    rows = [done.row for done in rollouts]
-    if videos is not None:
-        rows = _with_videos(who.name, planned, rollouts, videos, relative_to or videos, workers)
-
+    if robot is not None:
+        check_body(robot, loaded, workers=workers, ray=ray, videos=videos, kept=journal is not None)
     setting = Setting(
-        env_id=ENV_ID,
+        env_id=source.env_id,
         distribution=to_jsonable_python(distribution),
         image_size=image_size,
         time_limit=time_limit,
@@ -126,7 +141,28 @@ def evaluate(
         episodes=episodes,
         command=list(command),
     )
-    return Result.from_rows(who, setting, where, rows, seconds)
+    header = JournalHeader.of(describe_policy(loaded), setting, source.describe_platform(loaded))
+    rollouts: list[Rollout] = []
+    with contextlib.nullcontext() if journal is None else Journal(journal, header) as kept:
+        rows = {} if kept is None else {row.key: row for row in kept.rows}
+        before, started = 0.0 if kept is None else kept.seconds, time.perf_counter()
+        for row in rows.values():
+            if progress is not None:
+                progress(row)
+        todo = [each for each in planned if each.key not in rows]
+        with contextlib.closing(run_episodes(source, loaded, todo, workers, ray, on_retry)) as done_in_order:
+            for done in done_in_order:
+                rollouts.append(done)
+                rows[done.row.key] = done.row
+                if kept is not None:
+                    kept.add(done.row, before + time.perf_counter() - started)
+                if progress is not None:
+                    progress(done.row)
+        seconds = before + time.perf_counter() - started
+    ordered = [rows[each.key] for each in planned]
+    if videos is not None:
+        ordered = _with_videos(header.policy.name, planned, rollouts, videos, relative_to or videos, workers)
+    return Result.from_rows(header.policy, setting, header.platform, ordered, seconds)
 
 
 def plan_episodes(distribution: SceneDistribution, episodes: int, seed: int) -> list[Episode]:
@@ -158,17 +194,24 @@ class Runner:
 
     def __init__(self, source: PolicySource, policy: Policy | None = None) -> None:
         self._policy = source.load() if policy is None else policy
-        self._env = PickIntoBoxEnv(source.image_size, self._policy.needs_images, time_limit=source.time_limit)
+        self._env = source.make_env(self._policy.needs_images)
+        self._robot = source.robot
 
     def run(self, episode: Episode) -> Rollout:
         """What comes of an episode."""
-        with one_thread():
-            return rollout(self._env, self._policy, episode)
+        table = None if self._robot is None else self._robot.scene(episode.scene)
+        try:
+            with one_thread():
+                return rollout(self._env, self._policy, episode, table)
+        except BaseException:
+            # Whatever it was, Ctrl-C included: a real arm must not go on.
+            self._env.close()
+            raise
 
     __call__ = run
 
     def close(self) -> None:
-        """Free the GL context."""
+        """Free the GL context; stop a real arm."""
         self._env.close()
 
 
@@ -223,24 +266,10 @@ def _with_videos(
     relative_to: Path,
     workers: int,
 ) -> list[EpisodeRow]:
-    """The rows, the first success and the first failure of each group with a video."""
-    first: dict[tuple[str, bool], int] = {}
-    for number, done in enumerate(rollouts):
-        first.setdefault((done.row.group, done.row.success), number)
-    outcomes = ["success" if success else "failure" for _, success in first]
-    paths = [folder / f"{group}-{outcome}.mp4" for (group, _), outcome in zip(first, outcomes, strict=True)]
-    texts = [
-        f"{name} · {group} {episodes[number].index + 1} · {outcome}"
-        for ((group, _), number), outcome in zip(first.items(), outcomes, strict=True)
-    ]
-    films = [
-        Film(path, episodes[number].scene, rollouts[number].actions, text)
-        for path, number, text in zip(paths, first.values(), texts, strict=True)
-    ]
-    for _ in run_tasks(films, Camera, workers=workers):
-        pass
+    """The rows, those of the films with a video."""
     rows = [done.row for done in rollouts]
-    for number, path in zip(first.values(), paths, strict=True):
-        beside = Path(os.path.relpath(path.resolve(), relative_to.resolve())).as_posix()
-        rows[number] = rows[number].model_copy(update={"video": beside})
-    return rows
+    films = plan_films(name, rows, folder)
+    tasks = [Film(each.path, episodes[each.row].scene, rollouts[each.row].actions, each.text) for each in films]
+    for _ in run_tasks(tasks, Camera, workers=workers):
+        pass
+    return with_films(rows, films, relative_to)

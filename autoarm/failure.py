@@ -28,7 +28,7 @@ class Ending:
     Attributes:
         stage: The furthest one entered.
         grasp: Way of the grasp site, metres `(n, 3)`.
-        cube: Way of the cube's middle at the same times, `(n, 3)`.
+        cube: Way of the cube's middle at the same times, `(n, 3)`; NaN where it is not known.
         scene: Where it took place.
         broken: Whether the policy raised, or gave actions that must not be executed.
     """
@@ -50,10 +50,16 @@ def failure_mode(ending: Ending) -> FailureMode:
       (not let go, or not yet at rest).
     - `missed-box`: the cube was over the box, or lies right beside it.
     - `dropped`: it lies elsewhere.
+
+    Of a real arm, which does not know where its cube is, only `error`, `never-reached`, and otherwise `unknown`: the
+    cube does not leave the place where it was laid before the gripper comes near.
     """
     if ending.broken:
         return "error"
     size, box = ending.scene.cube.size, ending.scene.box
+    if np.isnan(ending.cube).any():
+        distance = np.linalg.norm(np.subtract(ending.grasp, ending.cube[0], dtype=np.float64), axis=1)
+        return "unknown" if distance.min() < size / 2 + REACHED else "never-reached"
     if ending.stage in ("reach", "grasp"):
         distance = np.linalg.norm(np.subtract(ending.grasp, ending.cube, dtype=np.float64), axis=1)
         return "missed-grasp" if distance.min() < size / 2 + REACHED else "never-reached"

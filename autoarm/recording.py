@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -59,6 +59,12 @@ def episode_folder(partial: Path, index: int) -> Path:
     return partial / f"episode-{index:06d}"
 
 
+def finish_episode(folder: Path, partial: Path, index: int, record: EpisodeRecord) -> None:
+    """Give the folder of a recorded episode its place among the finished ones."""
+    write_text(folder / RECORD, record.model_dump_json() + "\n")
+    folder.rename(episode_folder(partial, index))
+
+
 def record_episodes(
     partial: Path, indices: list[int], settings: CollectionSettings, workers: int | None = None
 ) -> Iterator[int]:
@@ -100,13 +106,6 @@ def _record_in_pool(partial: Path, indices: list[int], settings: CollectionSetti
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _placing(settings: CollectionSettings, index: int) -> tuple[str | None, int]:
-    """Spot and number at that spot of an episode of the dataset."""
-    if not settings.spots:
-        return None, index
-    return settings.spots[index // settings.episodes], index % settings.episodes
-
-
 class _Recorder:
     """Records one episode after another, each as a dataset of its own."""
 
@@ -119,7 +118,7 @@ class _Recorder:
 
     def record(self, index: int) -> None:
         """Record episode `index`, trying again with another seed where the expert fails."""
-        spot, number = _placing(self._settings, index)
+        spot, number = self._settings.placing(index)
         folder = self._partial / f"{UNFINISHED}{index:06d}-{os.getpid()}"
         for attempt in range(ATTEMPTS):
             seed = episode_seed(self._settings.seed, spot, number, attempt)
@@ -129,8 +128,7 @@ class _Recorder:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             record = EpisodeRecord(spot=spot, seed=seed, attempts=attempt + 1, frames=frames, scene=asdict(scene))
-            write_text(folder / RECORD, record.model_dump_json() + "\n")
-            folder.rename(episode_folder(self._partial, index))
+            finish_episode(folder, self._partial, index, record)
             return
         raise AutoArmError(
             f"the expert failed {ATTEMPTS} times at {spot or 'the work area'}",
@@ -155,10 +153,9 @@ class _Recorder:
 
     def _run(self, folder: Path, actions: NDArray[np.float32], observation: dict[str, Any]) -> int | None:
         """Take `actions` from `observation` on, recording what was seen before each."""
-        dataset = _create(folder, self._settings)
+        dataset = create_dataset(folder, self._settings)
         for step, action in enumerate(actions, start=1):
-            pixels = {IMAGES[camera]: observation["pixels"][camera] for camera in spec.CAMERAS}
-            dataset.add_frame({STATE: observation["agent_pos"], ACTION: action, **pixels, "task": spec.TASK})
+            dataset.add_frame(frame(observation, action))
             observation, _, terminated, truncated, _ = self._env.step(action)
             if terminated:
                 dataset.save_episode()
@@ -178,7 +175,14 @@ def features(image_size: tuple[int, int] = spec.IMAGE_SIZE) -> dict[str, dict[st
     return {STATE: joints, ACTION: dict(joints), **{name: dict(frame) for name in IMAGES.values()}}
 
 
-def _create(folder: Path, settings: CollectionSettings) -> Any:
+def frame(observation: Mapping[str, Any], action: NDArray[np.float32]) -> dict[str, Any]:
+    """What LeRobot's writer takes of a control step: what was seen, and the action `(6,)` that was its answer."""
+    pixels = {IMAGES[camera]: observation["pixels"][camera] for camera in spec.CAMERAS}
+    return {STATE: observation["agent_pos"], ACTION: action, **pixels, "task": spec.TASK}
+
+
+def create_dataset(folder: Path, settings: CollectionSettings, longest: int = spec.TIME_LIMIT) -> Any:
+    """LeRobot's writer of a dataset whose episodes have at most `longest` frames."""
     from lerobot.configs import RGBEncoderConfig
     from lerobot.datasets import LeRobotDataset
 
@@ -193,7 +197,7 @@ def _create(folder: Path, settings: CollectionSettings) -> Any:
         encoder_threads=1,
         streaming_encoding=True,
         # A full queue makes LeRobot drop frames; this one holds an episode.
-        encoder_queue_maxsize=spec.TIME_LIMIT + 1,
+        encoder_queue_maxsize=longest + 1,
     )
 
 

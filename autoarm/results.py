@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from autoarm.files import read_json, write_text
 from autoarm.statistics import wilson_interval
@@ -18,7 +18,7 @@ SCHEMA: Final = 2
 """Version of the file format; raised when a field changes its meaning."""
 
 Stage = Literal["reach", "grasp", "lift", "place"]
-FailureMode = Literal["never-reached", "missed-grasp", "dropped", "missed-box", "timeout", "error"]
+FailureMode = Literal["never-reached", "missed-grasp", "dropped", "missed-box", "timeout", "error", "unknown"]
 Size = Literal["quick", "standard", "full", "custom"]
 Role = Literal["policy", "floor", "ceiling", "control"]
 
@@ -48,7 +48,8 @@ class EpisodeRow(_Strict):
         scene: What differs from `Scene()`, as plain data; see `autoarm.scene_data.restore_scene`.
         stage: The furthest one entered.
         steps: Control steps taken.
-        closest: Smallest distance between the grasp site and the middle of the cube, metres.
+        closest: Smallest distance between the grasp site and the middle of the cube, metres; absent where it is not
+            known, as on a real arm.
         path_length: Way of the grasp site, metres.
         jerk: Mean squared jerk of the five arm joints, deg^2 / s^6; absent for an episode under four steps.
         failure: How it failed; absent on success. See `autoarm.failure`.
@@ -141,13 +142,45 @@ class Setting(_Strict):
     suite: SuiteRecord | None = None
 
 
+class BodyRecord(_Strict):
+    """An arm outside of the simulation.
+
+    Attributes:
+        kind: A real arm, or a twin: the simulated one behind a serial port.
+        type: LeRobot's name of it.
+        id: The name under which it was calibrated.
+        success: Who said whether the cube was in the box.
+    """
+
+    kind: Literal["real", "twin"]
+    type: str
+    id: str
+    success: Literal["operator", "vision"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.type} {self.id}"
+
+
 class Platform(_Strict):
-    """Where: bit-identical rows are promised only on an equal platform."""
+    """Where: bit-identical rows are promised only on an equal platform.
+
+    Attributes:
+        body: The arm that moved; absent in the simulated environment, where rows can be run again.
+    """
 
     python: str
     machine: str
     versions: dict[str, str]
     gl_renderer: str | None = None
+    body: BodyRecord | None = None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_nobody(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Files, and their digests, are older than this field.
+        content: dict[str, Any] = serialize(self)
+        if self.body is None:
+            content.pop("body", None)
+        return content
 
 
 class _Versioned(BaseModel):

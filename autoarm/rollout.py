@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from autoarm.body import Env
 from autoarm.failure import Ending, failure_mode
 from autoarm.policies.protocol import Policy
 from autoarm.results import EpisodeRow
 from autoarm.scene_data import scene_changes
 from gym_autoarm import spec
-from gym_autoarm.env import PickIntoBoxEnv, check_actions
+from gym_autoarm.env import check_actions
 from gym_autoarm.scene import Scene
 
 _LONGEST_ERROR: Final = 500
@@ -30,6 +31,11 @@ class Episode:
     scene: Scene
     level: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """The `key` of its row."""
+        return self.group, self.level, self.index, self.seed
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -39,15 +45,17 @@ class Rollout:
     actions: NDArray[np.float64]
 
 
-def rollout(env: PickIntoBoxEnv, policy: Policy, episode: Episode) -> Rollout:
+def rollout(env: Env, policy: Policy, episode: Episode, table: Scene | None = None) -> Rollout:
     """Run one episode. What the policy raises, and actions that must not reach the motors, end it with an error.
 
     Args:
         env: Of any frame size; `cameras=False` will do for a policy that does not look.
         policy: Asked for a chunk, which is executed whole, again and again.
         episode: Where to start.
+        table: The same scene as a real table shows it, if that is another.
     """
-    observation, info = env.reset(seed=episode.seed, options={"scene": episode.scene})
+    scene = episode.scene if table is None else table
+    observation, info = env.reset(seed=episode.seed, options={"scene": scene})
     track = [info]
     executed: list[NDArray[np.float64]] = [np.empty((0, len(spec.JOINTS)))]
     done, error = False, None
@@ -78,10 +86,10 @@ def rollout(env: PickIntoBoxEnv, policy: Policy, episode: Episode) -> Rollout:
         success=success,
         stage=info["stage"],
         steps=len(taken),
-        closest=closest_approach(grasp, cube),
+        closest=None if np.isnan(cube).any() else closest_approach(grasp, cube),
         path_length=path_length(grasp),
         jerk=mean_squared_jerk(joints[:, spec.ARM]),
-        failure=None if success else failure_mode(Ending(info["stage"], grasp, cube, episode.scene, error is not None)),
+        failure=None if success else failure_mode(Ending(info["stage"], grasp, cube, scene, error is not None)),
         error=error,
     )
     return Rollout(row, taken)

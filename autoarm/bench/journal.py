@@ -68,9 +68,9 @@ class Journal:
         complete, _, _ = self._read().rpartition("\n")
         lines = complete.splitlines()
         if lines:
-            self._check_header(lines[0], header)
+            self._check_header(lines[0], header, has_rows=len(lines) > 1)
             self._take(lines[1:])
-        else:
+        if len(lines) < 2:
             lines = [header.model_dump_json()]
         # Written anew: what follows must not be glued to half a line.
         write_text(path, "".join(f"{line}\n" for line in lines))
@@ -116,7 +116,7 @@ class Journal:
                 f"cannot be read: {error}", file=self._path, cure="delete it to start anew"
             ) from error
 
-    def _check_header(self, line: str, header: JournalHeader) -> None:
+    def _check_header(self, line: str, header: JournalHeader, has_rows: bool) -> None:
         try:
             found = JournalHeader.model_validate_json(line)
         except ValidationError as error:
@@ -124,7 +124,7 @@ class Journal:
                 "is not the journal of a run", file=self._path, field="line 1", cure="delete it to start anew"
             ) from error
         differing = [name for name in JournalHeader.model_fields if getattr(found, name) != getattr(header, name)]
-        if differing:
+        if differing and has_rows:  # a run that ended before its first episode leaves nothing to mix up
             name = differing[0]
             raise InvalidFileError(
                 f"is of another run: {_first_difference(getattr(found, name), getattr(header, name), name)}",

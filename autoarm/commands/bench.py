@@ -49,15 +49,26 @@ class Bench:
     """Keep the first success and the first failure of each axis, in a folder beside the result."""
     device: str = "cpu"
     """Torch device of a checkpoint, such as cpu or cuda."""
+    body: Literal["sim", "real"] = "sim"
+    """The simulated arm, or a real one; axes that only a simulation can do are then left out."""
+    robot: Path | None = None
+    """With --body real: the arm's file (YAML). `autoarm twin --dir DIR` writes DIR/robot.yaml."""
 
     def run(self) -> int:
         """Run the suite, print the table and write the result."""
         from rich.console import Console
 
         from autoarm.bench.journal import journal_path
+        from autoarm.bench.real import left_out
         from autoarm.bench.run import bench
+        from autoarm.bench.suite import load_suite
+        from autoarm.body import choose_robot
 
         console = Console(stderr=True)
+        robot = choose_robot(self.body, self.robot)
+        if robot is not None and not self.axis:
+            for axis, what in left_out(load_suite(self.suite)).items():
+                console.print(f"left out: axis {axis} takes {what}, which only a simulation can do", markup=False)
         with progress_bar(self.policy, console) as advance:
             try:
                 result = bench(
@@ -75,6 +86,7 @@ class Bench:
                     progress=advance,
                     on_retry=lambda task, reason: console.print(f"episode {task} again: {reason}", markup=False),
                     command=["autoarm", *sys.argv[1:]],
+                    robot=robot,
                 )
             except KeyboardInterrupt:
                 kept = journal_path(self.out)

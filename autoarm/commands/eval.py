@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from autoarm.policies.protocol import Policy
     from autoarm.results import Interval, Result
 
 
@@ -49,12 +52,22 @@ class Eval:
     """Steps before an episode is given up."""
     device: str = "cpu"
     """Torch device of a checkpoint, such as cpu or cuda."""
+    ood: Path | None = None
+    """Detector that `autoarm interp ood` fitted to this policy: says, once an episode, when what it sees is unlike its
+    training data."""
+    body: Literal["sim", "real"] = "sim"
+    """The simulated arm, or a real one. With --out, a real run that was interrupted goes on by the same command."""
+    robot: Path | None = None
+    """With --body real: the arm's file (YAML), which also says how large frames are. `autoarm twin --dir DIR` writes
+    DIR/robot.yaml."""
 
     def run(self) -> int:
         """Evaluate, print the table and write the result."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from autoarm.bench.journal import journal_path
+        from autoarm.body import choose_robot
         from autoarm.evaluate import evaluate
         from autoarm.files import check_writable
         from autoarm.results import EpisodeRow
@@ -64,6 +77,23 @@ class Eval:
             check_writable(self.out)
         if self.videos is not None:
             check_writable(self.videos / "video.mp4")
+        robot = choose_robot(self.body, self.robot)
+        image_size = self.image_size
+        if robot is not None:
+            if image_size not in (spec.IMAGE_SIZE, robot.image_size):
+                raise InvalidInputError(
+                    f"{image_size}, and the robot's cameras give {robot.image_size}",
+                    field="image-size",
+                    cure="leave it out: the robot's file says it",
+                )
+            image_size = robot.image_size
+        policy: str | Policy = self.policy
+        if self.ood is not None:
+            from autoarm.interp.watched_policy import WatchedPolicy
+
+            policy = WatchedPolicy(self.policy, self.ood, self.device, image_size)
+        # A simulated run is quickly run again; hours of an operator are not.
+        journal = None if self.out is None or robot is None else journal_path(self.out)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(self.policy, total=self.episodes)
@@ -75,13 +105,13 @@ class Eval:
                 bar.update(task, advance=1, description=f"{self.policy}: {successes} succeeded")
 
             result = evaluate(
-                self.policy,
+                policy,
                 distribution=SceneDistribution(cube=self.cube),
                 episodes=self.episodes,
                 seed=self.seed,
                 dataset=self.dataset,
                 device=self.device,
-                image_size=self.image_size,
+                image_size=image_size,
                 time_limit=self.time_limit,
                 workers=self.workers,
                 ray=self.ray,
@@ -89,9 +119,13 @@ class Eval:
                 relative_to=None if self.out is None else self.out.parent,
                 progress=advance,
                 command=["autoarm", *sys.argv[1:]],
+                robot=robot,
+                journal=journal,
             )
         if self.out is not None:
             result.save(self.out)
+        if journal is not None:
+            journal.unlink(missing_ok=True)
         console = Console()
         console.print(result_table(result))
         for row in result.rows:
@@ -103,23 +137,27 @@ class Eval:
 
 
 def result_table(result: Result) -> Table:
-    """Successes, their interval, and how many episodes reached each stage, a row a group."""
+    """Successes, their interval, and, where that is known, how many episodes reached each stage; a row a group."""
     from rich.table import Table
 
-    table = Table(title=f"{result.policy.name}: {result.overall.episodes} episodes, seed {result.setting.seed}")
+    body = result.platform.body
+    where = "" if body is None else f", {body}"
+    table = Table(title=f"{result.policy.name}: {result.overall.episodes} episodes, seed {result.setting.seed}{where}")
     table.add_column("cube at")
-    for heading in ("success", "rate", "95 % interval", *spec.STAGES[1:]):
+    # A real arm does not know how far it came.
+    stages = spec.STAGES[1:] if body is None else ()
+    for heading in ("success", "rate", "95 % interval", *stages):
         table.add_column(heading, justify="right")
     for group, interval in result.groups.items():
-        table.add_row(group, *_cells(interval, [row.stage for row in result.rows if row.group == group]))
+        table.add_row(group, *_cells(interval, [row.stage for row in result.rows if row.group == group], stages))
     if len(result.groups) > 1:
         table.add_section()
-        table.add_row("all", *_cells(result.overall, [row.stage for row in result.rows]), style="bold")
+        table.add_row("all", *_cells(result.overall, [row.stage for row in result.rows], stages), style="bold")
     return table
 
 
-def _cells(interval: Interval, stages: list[str]) -> list[str]:
-    reached = [sum(spec.STAGES.index(stage) >= least for stage in stages) for least in range(1, len(spec.STAGES))]
+def _cells(interval: Interval, reached_by: Sequence[str], stages: Sequence[str]) -> list[str]:
+    reached = [sum(spec.STAGES.index(each) >= spec.STAGES.index(stage) for each in reached_by) for stage in stages]
     return [
         f"{interval.successes}/{interval.episodes}",
         f"{interval.rate:.0%}",

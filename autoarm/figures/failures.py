@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from autoarm.figures.style import FAILURE, INK, POLICY_COLOURS, SUCCESS, new_figure
+from autoarm.figures.style import FAILURE, FAINT, INK, POLICY_COLOURS, SUCCESS, new_figure
 from autoarm.results import EpisodeRow, Result
 from gym_autoarm.errors import InvalidInputError
 
@@ -21,6 +21,7 @@ OUTCOME_COLOURS: Final = {
     "missed-grasp": POLICY_COLOURS[1],
     "never-reached": FAILURE,
     "error": INK,
+    "unknown": FAINT,
 }
 """Of every outcome, in order from what came furthest to what did not even start."""
 

@@ -20,7 +20,7 @@ class Entry:
         file: Where it was read from.
         address: The same from the results' folder, with slashes.
         slug: Names its page and files; unique on the board.
-        result: What was measured.
+        result: What was measured. A policy that moved another arm than the simulated one has that arm in its name.
     """
 
     file: Path
@@ -115,6 +115,10 @@ def _load(file: Path) -> tuple[Result, SuiteRecord]:
                 where = f"setting.suite.axes.{name}" + (f".levels.{level}" if level else "")
                 raise InvalidFileError("has no episodes", file=file, field=where, cure="measure again")
     check_whole(result, suite, file)
+    if (body := result.platform.body) is not None:
+        # A policy stands beside itself on another body: in every table and drawing by its name.
+        policy = result.policy.model_copy(update={"name": f"{result.policy.name} on {body}"})
+        result = result.model_copy(update={"policy": policy})
     return result, suite
 
 

@@ -37,6 +37,7 @@ OUTCOMES: Final = {
     "missed-grasp": "the gripper was there, but lifted nothing",
     "never-reached": "the gripper never came near the cube",
     "error": "the policy raised an error, or gave unusable actions",
+    "unknown": "not in the box; a real arm does not know how it came to that",
 }
 DISCORDANT: Final = 0.2
 """Share of episodes on which two similar policies typically differ, for the note on what can be told apart."""

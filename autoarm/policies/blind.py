@@ -39,6 +39,7 @@ class BlindPolicy:
         if not policy.needs_images:
             raise InvalidInputError(f"{policy.name} looks at nothing anyway", field="policy", cure="name a checkpoint")
         self.name = f"blind:{policy.name}"
+        self.needs_poses = getattr(policy, "needs_poses", False)
         self._policy = policy
         self._dataset = dataset
         self.pixels = mean_first_frames(dataset, image_size)

@@ -91,6 +91,7 @@ class LeRobotPolicy:
             )
         self._config = config
         self.needs_images = bool(config.image_features)
+        self.needs_poses = config.env_state_feature is not None
         self.policy.reset()
         self._chunk = chunk_length(self.policy)
 

@@ -16,6 +16,9 @@ class Policy(Protocol):
     Attributes:
         name: How results and reports call it.
         needs_images: Whether it looks at `pixels`; frames are not drawn for one that does not.
+
+    One that reads true poses from the `info` of `act`, which only simulation knows, says so by an attribute
+    `needs_poses`; at reset every body tells them.
     """
 
     name: str

@@ -28,7 +28,8 @@ from autoarm.policies.protocol import Policy
 from autoarm.statistics.proportions import wilson_interval
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.twin.device import Arm, Settings, Twin
-from autoarm_hardware.twin.lockstep import Bystander, LockstepTwin
+from autoarm_hardware.twin.lockstep import LockstepTwin
+from autoarm_hardware.twin.table import Bystander
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv as SimulatedEnv
 from gym_autoarm.sampling import SceneDistribution
@@ -69,14 +70,13 @@ class TwinClock:
 
 
 @contextmanager
-def body(arguments: Arguments, cameras: bool) -> Iterator[tuple[PickIntoBoxEnv, Bystander]]:
+def body(arguments: Arguments, cameras: bool) -> Iterator[PickIntoBoxEnv]:
     """The real environment on a twin."""
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.serial:
             twin = LockstepTwin(Path(folder), cameras=cameras)
-            bystander = Bystander(twin.arm)
-            env = PickIntoBoxEnv(robot=twin.robot, clock=twin.line, operator=bystander.callbacks)
-            yield env, bystander
+            env = PickIntoBoxEnv(robot=twin.robot, clock=twin.line, operator=Bystander(twin.arm.body))
+            yield env
             env.close()
             twin.close()
             return
@@ -89,17 +89,16 @@ def body(arguments: Arguments, cameras: bool) -> Iterator[tuple[PickIntoBoxEnv, 
             server.start()
             try:
                 assert served.cameras is not None
-                bystander = Bystander(served.follower)
                 env = PickIntoBoxEnv(
                     port=str(served.folder.link("follower")),
                     cameras=served.cameras.configuration(),
                     image_size=size,
                     calibration_dir=served.folder.path / "calibration",
-                    operator=bystander.callbacks,
+                    operator=Bystander(served.follower.body),
                     clock=None if arguments.speed == 1.0 else TwinClock(served.follower, arguments.speed),
                     retries=5,
                 )
-                yield env, bystander
+                yield env
                 env.close()
             finally:
                 stop.set()
@@ -129,9 +128,8 @@ def compare(console: Console, name: str, kind: Literal["everywhere", "spots"], a
     ]
     simulated.close()
     through, start = [], time.perf_counter()
-    with body(arguments, policy.needs_images) as (env, bystander):
+    with body(arguments, policy.needs_images) as env:
         for number, scene in enumerate(track(scenes, f"{name}, through the twin", console=console)):
-            bystander.scene = scene
             through.append(run(env, policy, arguments.seed + number, scene))
         timing = env.timing
     took = time.perf_counter() - start

@@ -7,6 +7,8 @@ machine disturbs less than the time on the clock; the ways take turns, and their
 - `chunk replayed`: the policy hands out the actions of its chunk; the recorder repeats the chunk's attention.
 - `forced`: the queue is emptied before every step, so that each one makes a forward pass, as a recorder must that
   watches forward passes alone.
+
+With `--dataset`, how long the attention video of an episode takes, beside how long the episode lasts.
 """
 
 from __future__ import annotations
@@ -16,17 +18,22 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 import torch
 import tyro
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from autoarm.commands.interp.loading import load_act
+from autoarm.dataset import IMAGES, episode_frames, joint_columns
+from autoarm.interp.attention_video import dataset_attention, write_video
 from autoarm.interp.recorder import record_attention
 from autoarm.policies.lerobot import LeRobotPolicy
+from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 
 TARGETS: Final = {"recorded, every step": 1.15, "recorded, chunk replayed": 0.1}
@@ -47,6 +54,10 @@ class Options:
     """Of a round."""
     json: Path | None = None
     """File for the numbers."""
+    dataset: Path | None = None
+    """LeRobotDataset folder, for the video of an episode."""
+    frames: int = 300
+    """Of the video; taken from several episodes where one has not so many."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,37 @@ class Cost:
     way: str
     milliseconds: float
     ratio: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of making a video: seconds on the clock, and of the processor, all threads together."""
+
+    name: str
+    seconds: float
+    processor: float
+
+
+def video(policy: LeRobotPolicy, dataset: Path, count: int) -> list[Stage]:
+    """Make the attention video of `count` frames of both cameras, stage by stage."""
+    states, _, episode = joint_columns(dataset)
+    last = int(episode[min(count, len(states)) - 1])
+    stages: list[Stage] = []
+
+    def timed[T](name: str, do: Callable[[], T]) -> T:
+        clock, processor = time.perf_counter(), time.process_time()
+        made = do()
+        stages.append(Stage(name, time.perf_counter() - clock, time.process_time() - processor))
+        return made
+
+    def decoded(camera: str) -> NDArray[np.uint8]:
+        return np.concatenate([episode_frames(dataset, number, camera) for number in range(last + 1)])[:count]
+
+    with TemporaryDirectory() as folder:
+        frames = timed("decode", lambda: {camera: decoded(camera) for camera in IMAGES})
+        track = timed("record", lambda: dataset_attention(policy, states[: len(frames["top"])], frames))
+        timed("draw and compress", lambda: write_video(Path(folder) / "video.mp4", track, frames))
+    return stages
 
 
 def observations(policy: LeRobotPolicy, count: int) -> list[dict[str, Any]]:
@@ -143,6 +185,13 @@ def main(options: Options) -> None:
             "" if target is None else f"at most {target:g}",
         )
     console.print(table)
+    stages = [] if options.dataset is None else video(load_act(options.policy), options.dataset, options.frames)
+    for stage in stages:
+        console.print(f"{stage.name}: {stage.seconds:.1f} s, {stage.processor:.1f} s of the processor")
+    if stages:
+        lasts = options.frames / spec.FPS
+        both = (sum(stage.seconds for stage in stages), sum(stage.processor for stage in stages))
+        console.print(f"{lasts:.1f} s of video: {both[0]:.1f} s, {both[1]:.1f} s of the processor")
     if options.json is not None:
         from autoarm.results import write_text
 
@@ -152,6 +201,7 @@ def main(options: Options) -> None:
             "steps": options.steps,
             "rounds": options.rounds,
             "costs": [asdict(cost) for cost in costs],
+            "video": [asdict(stage) for stage in stages],
         }
         write_text(options.json, json.dumps(record, indent=1) + "\n")
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from lerobot.cameras.zmq import ZMQCameraConfig
 from lerobot.robots.so_follower import SO101Follower, SOFollowerRobotConfig
 
 from gym_autoarm import spec
@@ -37,6 +38,8 @@ class Options:
     """In a round."""
     seconds: float = 10.0
     """For the loop at the environment's rate."""
+    cameras: bool = False
+    """Let both cameras be drawn, sent and read meanwhile, at full size."""
     json: Path | None = None
     """File for the numbers."""
 
@@ -82,6 +85,12 @@ def lateness(robot: SO101Follower, seconds: float) -> list[float]:
     return late
 
 
+def camera_configs(note: dict[str, Any]) -> dict[str, ZMQCameraConfig]:
+    """LeRobot's configurations of the twin's cameras."""
+    fields = {name: dict(note["cameras"][name]) for name in spec.CAMERAS}
+    return {name: ZMQCameraConfig(**{key: each[key] for key in each if key != "type"}) for name, each in fields.items()}
+
+
 def measure(options: Options) -> Measured:
     """Plug a twin in, connect to it, and measure; without and with the pace of 1 Mbaud."""
     rates = {}
@@ -100,6 +109,7 @@ def measure(options: Options) -> Measured:
                             port=note["follower"]["port"],
                             id="follower",
                             calibration_dir=Path(folder) / "calibration",
+                            cameras=camera_configs(note) if options.cameras else {},
                         )
                     )
                     robot.connect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from typing import Final
 
@@ -31,8 +31,11 @@ _OBJECT: Final = {"contype": 2, "conaffinity": 3}
 """Objects and table meet everything; the arm (contype 1) meets only them."""
 
 
-def compile_scene(scene: Scene) -> mujoco.MjModel:
-    """Compile the model of `scene`. The cube's pose and the arm's start belong to the state, not to the model."""
+def compile_scene(scene: Scene, add: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjModel:
+    """Compile the model of `scene`. The cube's pose and the arm's start belong to the state, not to the model.
+
+    `add` may put more into the model than a scene has, before it is compiled.
+    """
     assets = files("autoarm_assets")
     with as_file(assets / "so101.xml") as arm, as_file(assets / "textures") as textures:
         model_spec = mujoco.MjSpec.from_file(str(arm))
@@ -50,6 +53,8 @@ def compile_scene(scene: Scene) -> mujoco.MjModel:
         _add_light(model_spec, scene)
         for name in spec.CAMERAS:
             _add_camera(model_spec, name, getattr(scene, name))
+        if add is not None:
+            add(model_spec)
         return model_spec.compile()
 
 

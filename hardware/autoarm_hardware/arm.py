@@ -6,6 +6,7 @@ import fcntl
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,14 @@ from autoarm_hardware.safety import ServoError, check_bus, complaint
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
-ROBOT_TYPES: Final = ("so100_follower", "so101_follower", "koch_follower")
-"""LeRobot's followers with this arm's six joints. The first two are one driver."""
+ROBOT_TYPES: Final = ("so100_follower", "so101_follower")
+"""LeRobot's followers with this arm's joints, zero positions and servos. They are one driver."""
+KOCH: Final = "koch_follower"
 
 _TRIES: Final = 3
 """Of everything that is asked while connecting; LeRobot asks once and waits for 50 ms."""
+_LATE: Final = 0.1
+"""Seconds after which no answer is on its way any more: twice what LeRobot waits for one."""
 _REGISTERS: Final = ("Homing_Offset", "Min_Position_Limit", "Max_Position_Limit")
 """Where a servo keeps its calibration; in LeRobot's file: homing_offset, range_min, range_max."""
 
@@ -44,14 +48,20 @@ def make_robot(
         InvalidInputError: For an unknown type, or cameras that LeRobot does not know.
         InvalidFileError: If there is no calibration of that name, or a damaged one.
     """
+    if robot_type == KOCH:
+        raise InvalidInputError(
+            "a Koch has six joints of the same names, but other servos, other zero positions and other links: limits,"
+            " home position and reach are an SO-101's here, and would drive it into the table",
+            field="robot_type",
+            cure="use LeRobot's own commands with it, or an SO-101 or SO-100 here",
+        )
     if robot_type not in ROBOT_TYPES:
         raise InvalidInputError(
-            f"{robot_type!r} is not a follower with these six joints",
+            f"{robot_type!r} is not a follower with this arm's joints",
             field="robot_type",
             cure=f"one of {', '.join(ROBOT_TYPES)}",
         )
     # LeRobot's registry of types fills as their modules are imported.
-    import lerobot.robots.koch_follower
     import lerobot.robots.so_follower  # noqa: F401
     from lerobot.robots import make_robot_from_config
     from lerobot.robots.config import RobotConfig
@@ -60,7 +70,7 @@ def make_robot(
         "port": str(port),
         "id": robot_id,
         "calibration_dir": None if calibration_dir is None else Path(calibration_dir),
-        "cameras": {name: _camera_config(name, value) for name, value in (cameras or {}).items()},
+        "cameras": {name: camera_config(name, value) for name, value in (cameras or {}).items()},
         "use_degrees": True,
     }
     try:
@@ -147,10 +157,8 @@ def check_calibration(robot: Any) -> None:
         )
 
 
-# -- Inside ----------------------------------------------------------------------------------------------------------
-
-
-def _camera_config(name: str, value: Any) -> Any:
+def camera_config(name: str, value: Any) -> Any:
+    """A camera configuration of LeRobot's, from its fields with `type`. Raises `InvalidInputError`."""
     if not isinstance(value, Mapping):
         return value
     # Here too the registry fills by import.
@@ -168,6 +176,9 @@ def _camera_config(name: str, value: Any) -> Any:
             field=f"cameras[{name!r}]",
             cure="give type (opencv, zmq) and what that type wants, as --robot.cameras of LeRobot's commands",
         ) from error
+
+
+# -- Inside ----------------------------------------------------------------------------------------------------------
 
 
 def _open(bus: Any) -> None:
@@ -249,8 +260,12 @@ def _check_servos(bus: Any) -> None:
 def _ping(bus: Any, joint: str) -> int | None:
     """The model number of a servo; `None` if it does not answer. One that complains does answer."""
     for _ in range(_TRIES):
-        bus.port_handler.ser.reset_input_buffer()
-        model, outcome, status = bus.packet_handler.ping(bus.port_handler, bus.motors[joint].id)
+        try:
+            bus.port_handler.ser.reset_input_buffer()
+            model, outcome, status = bus.packet_handler.ping(bus.port_handler, bus.motors[joint].id)
+        except Exception:  # the SDK stumbles over answers that are too short, pyserial over a device that is gone
+            bus.port_handler.is_using = False
+            continue
         if bus._is_comm_success(outcome):
             if (amiss := complaint(status)) is not None:
                 message, cure = amiss
@@ -268,6 +283,8 @@ def _is_garbled(bus: Any, joint: str) -> bool:
         except ConnectionError as error:
             if "no status packet" in str(error):
                 return False  # silence, which others report
+        except IndexError:
+            continue  # the SDK stumbles over answers that are too short
         except RuntimeError:
             return False  # it complains of something, understandably
         else:
@@ -280,8 +297,14 @@ def _compare_calibration(robot: Any) -> None:
     for joint in spec.JOINTS:
         ours = robot.calibration[joint]
         for register, value in zip(_REGISTERS, (ours.homing_offset, ours.range_min, ours.range_max), strict=True):
-            kept = _patiently(partial(bus.read, register, joint, normalize=False), _servo(bus, joint, register))
-            if kept != value:
+            for _ in range(_TRIES):
+                kept = _patiently(partial(bus.read, register, joint, normalize=False), _servo(bus, joint, register))
+                if kept == value:
+                    break
+                # Perhaps it was the late answer to something else: let what is still on its way come, and go.
+                time.sleep(_LATE)
+                bus.port_handler.ser.reset_input_buffer()
+            else:
                 raise InvalidFileError(
                     f"says {value}, the servo {kept}: this is another arm's calibration, or the arm was set up anew",
                     file=robot.calibration_fpath,

@@ -143,7 +143,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             guard = self._connect(scene)
             self._scene = scene
             self._fold(guard, np.asarray(scene.start))
-            self._ask().place(lambda: overlay(self._views.frame("top"), scene))
+            self._ask().place(lambda: overlay(self._views.frame("top"), scene), scene)
             self._ask().verdict()  # what was said before the episode is not about it
             for _ in range(_SETTLE_STEPS):
                 self._tick(guard, np.asarray(scene.start))

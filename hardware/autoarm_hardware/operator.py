@@ -18,6 +18,7 @@ import cv2
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.files import replacing
 from gym_autoarm.rendering import Frame
+from gym_autoarm.scene import Scene
 
 Verdict = Literal["success", "failure"]
 
@@ -25,8 +26,8 @@ Verdict = Literal["success", "failure"]
 class Operator(Protocol):
     """Whom the environment asks."""
 
-    def place(self, look: Callable[[], Frame]) -> None:
-        """Return once the cube lies where `look()`, the live top view with an overlay, shows."""
+    def place(self, look: Callable[[], Frame], scene: Scene) -> None:
+        """Return once the cube lies as in `scene`; `look()` is the live top view with its place drawn in."""
         ...
 
     def verdict(self) -> Verdict | None:
@@ -46,7 +47,7 @@ class Callbacks:
     on_place: Callable[[Callable[[], Frame]], None] = lambda look: None
     on_verdict: Callable[[], Verdict | None] = lambda: None
 
-    def place(self, look: Callable[[], Frame]) -> None:
+    def place(self, look: Callable[[], Frame], scene: Scene) -> None:
         """See `Operator`."""
         self.on_place(look)
 
@@ -78,7 +79,7 @@ class Terminal:
                 cure="run it in a terminal, or give callbacks (autoarm_hardware.operator.Callbacks)",
             )
 
-    def place(self, look: Callable[[], Frame]) -> None:
+    def place(self, look: Callable[[], Frame], scene: Scene) -> None:
         """See `Operator`."""
         print(f"Lay the cube as {self._picture} shows, then press Enter.", flush=True)
         with _keys(self._source):

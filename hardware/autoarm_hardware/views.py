@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -21,6 +22,10 @@ _MOVED: Final = 10.0
 """Degrees that a joint must have moved for a picture that has not changed in a single bit to be a frozen one."""
 _BOX_SEEN: Final = 0.5
 """Least part of the box's floor that must show its colour for a camera to be known by it."""
+
+
+_PATIENCE: Final = 5.0
+"""Seconds to wait for the first picture of a camera that is served over the network."""
 
 
 class CameraError(AutoArmError, RuntimeError):
@@ -64,8 +69,7 @@ class Views:
         """
         for name, camera in self._cameras.items():
             try:
-                if not camera.is_connected:
-                    camera.connect()
+                _connect(camera)
             except Exception as error:  # LeRobot and its camera libraries raise kinds of their own
                 raise self._error(
                     name,
@@ -125,3 +129,23 @@ class Views:
     @staticmethod
     def _error(name: str, message: str, cure: str) -> CameraError:
         return CameraError(message, field=f"camera {name}", cure=cure)
+
+
+def _connect(camera: Any) -> None:
+    if camera.is_connected:
+        return
+    if getattr(getattr(camera, "config", None), "type", None) != "zmq":
+        camera.connect()
+        return
+    # LeRobot gives such a camera a second, and then closes the socket under the thread that still reads it, at which
+    # ZMQ may end the process.
+    camera.connect(warmup=False)
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            camera.read_latest(max_age_ms=_MAX_AGE)
+            return
+        except Exception:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.02)

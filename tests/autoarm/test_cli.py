@@ -16,7 +16,7 @@ from gym_autoarm.errors import InvalidInputError
 
 COMMANDS = [
     *("demo", "collect", "pretrain", "train", "finetune", "eval", "bench", "verify", "film", "leaderboard"),
-    *("interp", "study", "doctor", "twin"),
+    *("interp", "study", "doctor", "teleop", "twin", "align", "twin-check"),
 ]
 
 

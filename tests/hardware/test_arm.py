@@ -156,11 +156,30 @@ def test_port_that_another_program_uses(port: str) -> None:
         other.communicate(b"\n")
 
 
+def test_answer_that_the_sdk_stumbles_over_is_asked_for_again(
+    twin: LockstepTwin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = twin.robot.bus
+    ping, asked = bus.packet_handler.ping, []
+
+    def stumbling(port: Any, servo: int) -> Any:
+        asked.append(servo)
+        if len(asked) == 2:
+            raise IndexError("list index out of range")  # as it does for an answer that is too short
+        return ping(port, servo)
+
+    monkeypatch.setattr(bus.packet_handler, "ping", stumbling)
+    arm.connect_bus(twin.robot)
+    assert asked == [1, 2, 2, 3, 4, 5, 6]
+    monkeypatch.setattr(bus.packet_handler, "ping", ping)
+    arm.disconnect_bus(twin.robot)
+
+
 # -- Configuration -----------------------------------------------------------------------------------------------------
 
 
 def test_unknown_robots_and_cameras_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="six joints"):
+    with pytest.raises(InvalidInputError, match="this arm's joints"):
         arm.make_robot("lekiwi", "port", "arm", tmp_path)
     for camera in ({"type": "pinhole"}, {"port": 5555}, {"type": "zmq", "server": "here"}):
         with pytest.raises(InvalidInputError, match="top"):

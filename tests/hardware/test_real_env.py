@@ -19,7 +19,8 @@ from autoarm_hardware.operator import Callbacks
 from autoarm_hardware.pacing import Pacer
 from autoarm_hardware.safety import Limits, ServoError
 from autoarm_hardware.twin.device import Settings, Twin
-from autoarm_hardware.twin.lockstep import Bystander, LockstepTwin
+from autoarm_hardware.twin.lockstep import LockstepTwin
+from autoarm_hardware.twin.table import Bystander
 from autoarm_hardware.views import CameraError
 from autoarm_hardware.vision import View, find_cube
 from gym_autoarm import spec
@@ -35,15 +36,13 @@ class Bench:
 
     def __init__(self, folder: Path, cameras: bool = False, size: tuple[int, int] = SIZE, **options: Any) -> None:
         self.twin = LockstepTwin(folder, Settings(image_size=size), cameras=cameras)
-        self.bystander = Bystander(self.twin.arm)
-        options = {"operator": self.bystander.callbacks} | options
+        options = {"operator": Bystander(self.twin.arm.body)} | options
         self.env = gym.make(
             autoarm_hardware.ENV_ID, robot=self.twin.robot, clock=self.twin.line, image_size=size, **options
         )
         self.real: Any = self.env.unwrapped
 
     def reset(self, seed: int, **options: Any) -> tuple[Any, dict[str, Any]]:
-        self.bystander.scene = self.real._scene_for(seed, options)
         return self.env.reset(seed=seed, options=options)
 
     def plan(self, observation: Any, info: dict[str, Any], seed: int) -> Any:
@@ -118,7 +117,7 @@ def test_expert_places_the_cube_through_driver_and_servos(make: Callable[..., Be
 
 def test_vision_sees_success_that_the_arm_hides(make: Callable[..., Bench]) -> None:
     bench = make(cameras=True, size=(72, 96), success="vision")
-    bench.real._operator = Callbacks(on_place=lambda look: bench.bystander.lay())
+    bench.real._operator.verdict = lambda: None  # who lays the cube here does not say what became of it
     observation, info = bench.reset(1)
     plan = bench.plan(observation, info, 1)
     *_, terminated, truncated, info = bench.real.step_chunk(plan)

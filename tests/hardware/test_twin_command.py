@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ from numpy.typing import NDArray
 
 from autoarm_hardware.twin import hand
 from autoarm_hardware.twin.calibration import follower_calibration
+from autoarm_hardware.twin.control_table import REGISTERS
 from autoarm_hardware.twin.device import Twin
+from autoarm_hardware.twin.protocol import Instruction, Packet
 from autoarm_hardware.twin.servo import Servo
 from gym_autoarm import spec
+from gym_autoarm.task import TaskMonitor
 
 Running = Callable[..., AbstractContextManager[Twin]]
 
@@ -246,3 +250,56 @@ def test_lerobot_record_with_cameras(running: Running, tmp_path: Path) -> None:
         first, last = (recorded[index][f"observation.images.{camera}"] for index in (0, len(recorded) - 1))
         assert tuple(first.shape) == (3, 96, 128)
         assert float((first - last).abs().mean()) > 1e-3  # the arm waves
+
+
+@pytest.mark.slow
+@patiently
+def test_lerobot_rollout_with_the_reference_policy(running: Running) -> None:
+    policy = Path(str(files("autoarm_assets"))) / "policies/act-five-spots"
+    with running() as twin:
+        arm = [*arguments(twin, "follower"), *arguments(twin, "cameras")]
+        options = [f"--policy.path={policy}", "--strategy.type=base", "--duration=15", "--device=cpu"]
+        options += [f"--task={spec.TASK}", "--play_sounds=false"]
+        body = twin.follower.body
+        monitor = TaskMonitor(body.model, body.scene)
+        with started(lerobot("rollout"), *arm, *options) as command:
+            while command.process.poll() is None:
+                monitor.update(body.data)
+                time.sleep(1 / spec.FPS)
+            assert command.finish() == 0, command.said
+    assert monitor.is_success, command.said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", [True, False])
+def test_ctrl_c_stops_the_arm_of_an_evaluation(running: Running, tmp_path: Path, release: bool) -> None:
+    goals: list[float] = []
+    with running(image_size=(48, 64)) as twin:
+        answer, body = twin.follower.bus.answer, twin.follower.body
+
+        def witness(request: Packet, baud_rate: int) -> Any:
+            if request.code == Instruction.SYNC_WRITE and request.parameters[0] == REGISTERS["Goal_Position"].address:
+                goals.append(time.monotonic())
+            return answer(request, baud_rate)
+
+        twin.follower.bus.answer = witness  # type: ignore[method-assign]
+        robot = tmp_path / "arm.yaml"
+        text = (twin.folder.path / "robot.yaml").read_text()
+        robot.write_text(f"{text}release: {str(release).lower()}\n")
+        arguments = ["eval", "random", "--episodes", "1", "--body", "real", "--robot", str(robot)]
+        with started(sys.executable, "-m", "autoarm.cli", *arguments) as command:
+            end = time.monotonic() + 120.0
+            while not goals or goals[-1] - goals[0] < 5.0:
+                assert command.process.poll() is None, command.said
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            sent = time.monotonic()
+            command.process.send_signal(signal.SIGINT)
+            assert command.finish() == 130, command.said
+        assert "interrupted" in command.said
+        assert goals[-1] - sent < 0.1
+        before = body.position
+        time.sleep(0.5)
+        if not release:
+            assert np.abs(body.position - before).max() < 2.0  # it holds
+        assert {servo["Torque_Enable"] for servo in twin.follower.servos} == ({0} if release else {1})

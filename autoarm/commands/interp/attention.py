@@ -8,6 +8,7 @@ from typing import Literal
 
 import tyro
 
+from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
 
@@ -15,7 +16,7 @@ from gym_autoarm.errors import InvalidInputError
 class Attention:
     """Show where a policy looks over an episode: a video of both cameras, and the maps as data (npz).
 
-    With a dataset it is shown what somebody else did; with --live it acts in simulation, undisturbed.
+    With a dataset it is shown what somebody else did; with --live it acts itself, undisturbed.
 
     Example: autoarm interp attention act-five-spots outputs/demonstrations --episode 3 --out outputs/attention
     """
@@ -29,7 +30,11 @@ class Attention:
     episode: int = 0
     """Of the dataset; with --live the seed of the scene."""
     live: bool = False
-    """Let the policy act in simulation."""
+    """Let the policy act."""
+    body: Literal["sim", "real"] = "sim"
+    """With --live: the simulated arm, or a real one."""
+    robot: Path | None = None
+    """With --body real: the arm's file (YAML). `autoarm twin --dir DIR` writes DIR/robot.yaml."""
     layer: int = -1
     """Of the decoder; -1 is the last."""
     head: int | None = None
@@ -49,8 +54,11 @@ class Attention:
             raise InvalidInputError(
                 "either a dataset or a live run", field="dataset", cure="name a dataset, or give --live, not both"
             )
+        if self.body == "real" and not self.live:
+            raise InvalidInputError("a dataset has its own", field="body", cure="leave it out, or give --live")
         from rich.console import Console
 
+        from autoarm.body import choose_robot
         from autoarm.commands.interp.loading import load_act
         from autoarm.files import check_writable
         from autoarm.interp.attention_video import Selection, dataset_attention, live_attention, write_video
@@ -59,15 +67,16 @@ class Attention:
         video, data = self.out / f"{name}.mp4", self.out / f"{name}.npz"
         for path in (video, data):
             check_writable(path)
+        robot = choose_robot(self.body, self.robot)
         selection = Selection(self.layer, self.head, self.slot)
         outcome = ""
         with Console(stderr=True).status("recording and drawing"):
             if self.dataset is None:
                 from gym_autoarm.sampling import SceneDistribution
 
-                policy = load_act(self.policy, self.device)
+                policy = load_act(self.policy, self.device, spec.IMAGE_SIZE if robot is None else robot.image_size)
                 scene = SceneDistribution(cube="spots").sample(self.episode)
-                track, frames, success = live_attention(policy, scene, self.episode, selection)
+                track, frames, success = live_attention(policy, scene, self.episode, selection, robot=robot)
                 outcome = ", success" if success else ", no success"
             else:
                 from autoarm.dataset import IMAGES, check_dataset, episode_frames, joint_columns

@@ -60,8 +60,9 @@ class Ood:
                 quantile=self.quantile,
                 seed=self.seed,
             )
-        print(f"strange is what is farther than {detector.threshold:.1f} standard deviations")
+        beyond = 1 - detector.quantile
+        print(f"strange is what is farther than {detector.threshold:.1f}, as {beyond:.0%} of held-out frames are")
         for row in rows:
             print(f"{row['score']:<22} {row['scenes']:<14} {row['count']:>4} scenes   AUROC {row['auroc']:.2f}")
-        print(f"data: {self.out}")
+        print(f"data: {self.out}\nlive: autoarm eval {self.policy} --ood {self.out}")
         return 0

@@ -29,8 +29,12 @@ class Report:
     """Frames of the dataset, spread over its episodes."""
     samples: int = 100_000
     """Activations seen in training a sparse autoencoder."""
-    scenes: int = 0
-    """Scenes of each kind to render, for how the policy tells new ones; none by default."""
+    scenes: int = 10
+    """Scenes of each axis of the benchmark to draw, for how the policy tells new ones."""
+    positions: int = 7
+    """Of the cube along each side of the work area, where sections draw it at places of their choice."""
+    episodes: int = 0
+    """In which to let the policy act with parts taken out, each way; none by default."""
     seed: int = 0
     """Of everything random."""
     device: str = "cpu"
@@ -54,6 +58,9 @@ class Report:
                 sections=self.sections,
                 frames=self.frames,
                 samples=self.samples,
+                positions=self.positions,
+                episodes=self.episodes,
+                reference=self.policy,
                 scenes=self.scenes,
                 seed=self.seed,
                 command=["autoarm", *sys.argv[1:]],

@@ -88,10 +88,10 @@ class Sae:
                 f" {row['l0']:.1f} features a token, {row['dead']:.0%} dead, {row['memorised']:.0%} memorised{action}"
             )
         if found := metrics.get("closed_loop"):
-            clean, spliced = found["clean"], found["spliced"]
-            print(
-                f"in the box: {clean['successes']} of {found['episodes']}, on reconstructions {spliced['successes']}"
-                f" (McNemar p = {found['mcnemar_p']:.2g})"
+            clean, spliced = (
+                f"{rate['successes']} of {rate['episodes']} ({rate['low']:.0%} to {rate['high']:.0%})"
+                for rate in (found["clean"], found["spliced"])
             )
+            print(f"in the box: {clean}, on reconstructions {spliced}; McNemar p = {found['mcnemar_p']:.2g}")
         print(f"look at the features: autoarm interp explore {self.out}")
         return 0

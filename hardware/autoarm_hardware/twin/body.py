@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -15,7 +16,7 @@ from autoarm_hardware.twin.hand import Hand
 from autoarm_hardware.twin.servo import Drive, Motion
 from gym_autoarm import spec
 from gym_autoarm.kinematics import from_radians, to_radians
-from gym_autoarm.model import CUBE, TIMESTEP, compile_scene, yaw_quaternion
+from gym_autoarm.model import BOX, CUBE, TIMESTEP, compile_scene, yaw_quaternion
 from gym_autoarm.scene import Scene
 from gym_autoarm.servo import STALL_TORQUE
 
@@ -84,6 +85,13 @@ class Body:
         start, velocity = joint.qposadr[0], joint.dofadr[0]
         self.data.qpos[start : start + 7] = x, y, self.scene.cube.size / 2, *yaw_quaternion(yaw)
         self.data.qvel[velocity : velocity + 6] = 0.0
+        mujoco.mj_forward(self.model, self.data)
+
+    def set_box(self, x: float, y: float, yaw: float) -> None:
+        """Put the box there: metres, degrees."""
+        box = self.model.body(BOX)
+        box.pos[:2], box.quat[:] = (x, y), yaw_quaternion(yaw)
+        self.scene = replace(self.scene, box=replace(self.scene.box, x=x, y=y, yaw=yaw))
         mujoco.mj_forward(self.model, self.data)
 
     # -- The servos' side --------------------------------------------------------------------------------------------

@@ -78,6 +78,8 @@ class Cameras:
                 "width": width,
                 "height": height,
                 "fps": spec.FPS,
+                # Less than LeRobot waits for its reading thread before it closes the socket under it.
+                "timeout_ms": 1000,
             }
             for camera, port in self._ports.items()
         }

@@ -32,8 +32,14 @@ STEP: Final = 10.0
 _STEPS: Final = 40
 _SPEED: Final = 180.0
 """Degrees a second of the joints."""
-_SLACK: Final = 5.0
-"""Degrees that a joint may have moved between a reading and the command built on it, and the rounding to ticks."""
+_ROUNDING: Final = 0.2
+"""Degrees between a goal and the same in whole ticks, once for the reading and once for the command."""
+_FRESH: Final = 0.03
+"""Seconds from the moment when servos were asked where they are to the command built on their answers, at most."""
+_LAST: Final = 0.065
+"""The same of the goal at which the arm is held in the end."""
+_COASTING: Final = 4.0
+"""Degrees that a joint may go on after an interruption until it is held: the time of a few exchanges at `_SPEED`."""
 _STOP_TIME: Final = 0.1
 """Seconds in which the arm must have been stopped."""
 _NOISES: Final = ("lost", "dropped", "truncated", "corrupted", "wrong_checksum", "late")
@@ -48,6 +54,7 @@ KINDS: Final = (
     "not a number",
     "exception",
     "interrupt",
+    "interrupt in an exchange",
 )
 """What campaigns are about."""
 
@@ -97,13 +104,16 @@ class _CountingNoise(NoiseMaker):
 
 
 class _WitnessedBus(Bus):
-    """A bus that sees every goal before any servo does."""
+    """A bus that tells when the servos answer where they are, and of every goal before any servo sees it."""
 
     witness: Callable[[NDArray[np.float64]], None] | None = None
+    on_reading: Callable[[], None] = staticmethod(lambda: None)
 
     def answer(self, request: Packet, baud_rate: int) -> list[Reply]:
-        goal = REGISTERS["Goal_Position"]
+        goal, present = REGISTERS["Goal_Position"], REGISTERS["Present_Position"]
         parameters = request.parameters
+        if request.code == Instruction.SYNC_READ and parameters[0] == present.address:
+            self.on_reading()
         if request.code == Instruction.SYNC_WRITE and parameters[0] == goal.address and self.witness is not None:
             ticks = {
                 parameters[start]: goal.decode(int.from_bytes(parameters[start + 1 : start + 3], "little"))
@@ -132,7 +142,10 @@ class BenchArm:
         for servo in self.servos:
             servo["Torque_Enable"] = 1
         self.violations: list[str] = []
+        self._asked_at, self._asked_position = -math.inf, self.position
+        self.is_ending = False
         self.bus.witness = self._judge
+        self.bus.on_reading = self._note_reading
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -149,8 +162,15 @@ class BenchArm:
         goal = (ticks + offsets - self._encoders.zero) / self._encoders.scale
         if (goal < spec.ACTION_LOW - 0.1).any() or (goal > spec.ACTION_HIGH + 0.1).any():
             self.violations.append(f"a goal beyond the limits: {goal.round(1)}")
-        if (np.abs(goal - self.position) > STEP + _SLACK).any():
-            self.violations.append(f"a goal too far from where the arm is: {(goal - self.position).round(1)}")
+        # Against where the arm truly was when it was last asked: a command built on an older answer shows.
+        way = goal - self._asked_position
+        if (np.abs(way) > STEP + _ROUNDING).any():
+            self.violations.append(f"a goal too far from where the arm was when asked: {way.round(1)}")
+        if self.line.now() - self._asked_at > (_LAST if self.is_ending else _FRESH):
+            self.violations.append(f"a command built on a reading {self.line.now() - self._asked_at:.3f} s old")
+
+    def _note_reading(self) -> None:
+        self._asked_at, self._asked_position = self.line.now(), self.position
 
 
 def _driver(calibration: Any) -> Any:
@@ -230,6 +250,7 @@ def campaign(seed: int, kind: str) -> Outcome:
     moment, victim = int(rng.integers(_STEPS)), int(rng.integers(len(arm.servos)))
     goal = np.array(HOME)
     steps, error, ended, injected = 0, None, 0.0, 0
+    left = arm.position
     try:
         with guard:
             try:
@@ -246,7 +267,7 @@ def campaign(seed: int, kind: str) -> Outcome:
                     guard.watch()
                     arm.line.sleep(1 / spec.FPS)
             finally:
-                ended = arm.line.now()
+                ended, left, arm.is_ending = arm.line.now(), arm.position, True
     except (AutoArmError, _PolicyError, KeyboardInterrupt) as problem:
         error = f"{type(problem).__name__}: {problem}"
         arm.violations += _unclear(problem)
@@ -256,6 +277,8 @@ def campaign(seed: int, kind: str) -> Outcome:
     if arm.line.now() - ended > _STOP_TIME:
         arm.violations.append(f"stopping took {arm.line.now() - ended:.3f} s")
     arm.violations += _unsafe_end(arm, release)
+    if kind in ("exception", "interrupt", "interrupt in an exchange") and np.abs(arm.position - left).max() > _COASTING:
+        arm.violations.append(f"the arm was not held: it went on by {(arm.position - left).round(1)}")
     return Outcome(kind, injected + noise.count, steps, error, tuple(arm.violations))
 
 
@@ -283,6 +306,8 @@ def _inject(arm: BenchArm, kind: str, victim: int, goal: NDArray[np.float64]) ->
             raise _PolicyError("out of memory")
         case "interrupt":
             raise KeyboardInterrupt
+        case "interrupt in an exchange":
+            arm.line.interrupt_in = 1 + 4 * victim
         case _:
             (condition,) = [condition for name, condition in CONDITIONS.items() if name == kind]
             arm.servos[victim].condition = condition

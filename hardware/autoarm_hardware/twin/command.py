@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from autoarm_hardware.twin.faults import Noise
+from gym_autoarm import spec
 
 
 @dataclass
@@ -14,8 +15,8 @@ class Twin:
     """Plug in a simulated SO-101, follower and leader: software for the real one runs against them unchanged.
 
     Makes the serial ports DIR/follower and DIR/leader, calibration files that fit, serves both cameras over ZMQ, and
-    leaves DIR/twin.json with the arguments that LeRobot's commands want. Runs until it is stopped, and takes them away
-    again.
+    leaves DIR/twin.json with the arguments that LeRobot's commands want, and DIR/robot.yaml for ours. Runs until it is
+    stopped, and takes them away again.
 
     Example: autoarm twin --dir outputs/twin
     """
@@ -38,6 +39,14 @@ class Twin:
     """What happens to follower and cameras, in simulated seconds: overheat:elbow_flex@5-8, freeze:top@3, unplug@20."""
     cameras: bool = True
     """Whether there are cameras; they cost nothing until somebody connects to them."""
+    image_size: tuple[int, int] = spec.IMAGE_SIZE
+    """Height and width of their frames: smaller ones cost less."""
+    top: Path | None = None
+    """Where the top camera is: a file of `autoarm align`."""
+    lateral: Path | None = None
+    """Where the lateral camera is, likewise."""
+    body: Path | None = None
+    """How the follower answers: a file of `autoarm twin-check --fit`."""
     seed: int = 0
     """Of the noise."""
 
@@ -52,12 +61,14 @@ class Twin:
         from autoarm_hardware.twin.faults import Incident
         from autoarm_hardware.twin.folder import ARMS, NOTE
         from autoarm_hardware.twin.hand import hand
-        from gym_autoarm import spec
+        from gym_autoarm.rendering import check_image_size
+        from gym_autoarm.scene_files import load_scene
 
         stop = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         settings = device.Settings(
+            scene=load_scene(top=self.top, lateral=self.lateral, body=self.body),
             follower_hand=None if self.follower == "free" else hand(self.follower),
             leader_hand=hand(self.leader),
             speed=self.speed,
@@ -66,7 +77,7 @@ class Twin:
             incidents=tuple(Incident.parse(text) for text in self.incidents),
             seed=self.seed,
             calibrated=self.calibrated,
-            image_size=spec.IMAGE_SIZE if self.cameras else None,
+            image_size=check_image_size(self.image_size) if self.cameras else None,
         )
         with device.Twin(self.dir, settings) as twin:
             note = json.loads((twin.folder.path / NOTE).read_text())

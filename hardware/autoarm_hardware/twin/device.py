@@ -24,6 +24,7 @@ from autoarm_hardware.twin.faults import CONDITIONS, Incident, Kind, Noise, Nois
 from autoarm_hardware.twin.folder import TwinFolder
 from autoarm_hardware.twin.hand import Hand, rest
 from autoarm_hardware.twin.servo import Condition, Servo
+from autoarm_hardware.twin.table import TableServer
 from autoarm_hardware.twin.terminal import Terminal
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -103,6 +104,7 @@ class Twin:
         self._happening: dict[Incident, bool] = {}
         self._terminals: list[Terminal] = []
         self.cameras: Cameras | None = None
+        self.table: TableServer | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -113,6 +115,9 @@ class Twin:
                 watched = {"cameras": {**configuration, "arguments": [camera_argument(configuration)]}}
             # Before all else in the folder: what is in it after a crash is then known to be a twin's.
             self.folder.write_note(speed=self.settings.speed, seed=self.settings.seed, **watched)
+            if self.cameras is not None:
+                self.table = TableServer(self.follower.body)
+                self.folder.write_robot(self.cameras.configuration(), self.table.port)
             for arm in (self.follower, self.leader):
                 if self.settings.calibrated:
                     # A real arm remembers what LeRobot calibrated last time.
@@ -132,6 +137,8 @@ class Twin:
         """Unplug both arms and the cameras, and clear the folder."""
         if self.cameras is not None:
             self.cameras.close()
+        if self.table is not None:
+            self.table.close()
         for terminal in self._terminals:
             terminal.unplug()
         self.folder.clear()
@@ -140,7 +147,8 @@ class Twin:
         """Answer and let time pass until `stop` is set, or until nothing is plugged in any more."""
         poll = select.poll()
         listening = {terminal.fileno(): terminal for terminal in self._terminals}
-        for number in listening:
+        table = self.table
+        for number in (*listening, *([] if table is None else [table.fileno()])):
             poll.register(number, select.POLLIN)
         start = last = time.monotonic()
         while listening and not stop.is_set():
@@ -156,7 +164,9 @@ class Twin:
                 self.cameras.show(self.follower.body.data.qpos)
             self._let_happen((now - start) * self.settings.speed)
             for number, _ in ready:
-                if listening[number].is_plugged:
+                if table is not None and number == table.fileno():
+                    table.receive()
+                elif listening[number].is_plugged:
                     listening[number].receive(now)
             for number, terminal in list(listening.items()):
                 if terminal.is_plugged:

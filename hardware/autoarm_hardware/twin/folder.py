@@ -15,6 +15,7 @@ from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import write_text
 
 NOTE: Final = "twin.json"
+ROBOT: Final = "robot.yaml"
 CALIBRATION: Final = "calibration"
 ARMS: Final = ("follower", "leader")
 
@@ -38,7 +39,7 @@ class TwinFolder:
             names = {entry.name for entry in self.path.iterdir()}
         except OSError as error:
             raise InvalidFileError(f"cannot be used: {error.strerror or error}", file=path) from error
-        foreign = sorted(names - {NOTE, CALIBRATION, *ARMS})
+        foreign = sorted(names - {NOTE, CALIBRATION, ROBOT, *ARMS})
         if foreign:
             raise InvalidFileError(
                 f"holds {foreign[0]}, which no twin has put there", file=path, cure="name a new or an empty folder"
@@ -49,6 +50,8 @@ class TwinFolder:
                 file=path,
                 cure="stop that one, or name another folder",
             )
+        if ROBOT in names and NOTE not in names:
+            raise InvalidFileError("is not a twin's", file=self.path / ROBOT, cure="name a new or an empty folder")
         for arm in ARMS:
             link = self.path / arm
             if link.is_symlink() and NOTE in names:
@@ -107,6 +110,27 @@ class TwinFolder:
             )
             + "\n",
         )
+
+    def write_robot(self, cameras: dict[str, dict[str, Any]], table: int) -> None:
+        """Write down the twin as the robot that `--robot` takes; `table` is where its hand listens."""
+        # Here, because the real environment, and LeRobot under it, take seconds to import.
+        from autoarm_hardware.config import LeaderConfig, RobotConfig, write_robot
+
+        places = self.path / CALIBRATION
+        robot = RobotConfig(
+            type="so101_follower",
+            port=str(self.link("follower")),
+            id="follower",
+            calibration_dir=places,
+            cameras=cameras,  # type: ignore[arg-type]  # their names are those of the contract
+            operator=f"twin:{table}",
+            retries=5,  # both ends run on this machine, which may be busy
+            leader=LeaderConfig(
+                type="so101_leader", port=str(self.link("leader")), id="leader", calibration_dir=places
+            ),
+        )
+        comment = "A twin's, which it takes away when it stops: copy it to change it."
+        self._written[self.path / ROBOT] = write_robot(self.path / ROBOT, robot, comment)
 
     def clear(self) -> None:
         """Remove what this twin has put there, and the folder too if it made it and nothing else is in it."""

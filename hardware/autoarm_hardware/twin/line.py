@@ -31,11 +31,13 @@ class VirtualLine:
 
     Attributes:
         is_plugged: Once `False`, every use raises what pyserial raises.
+        interrupt_in: After how many more uses one raises `KeyboardInterrupt`, as Ctrl-C does anywhere.
     """
 
     def __init__(self, bus: Bus, advance: Callable[[float], None] = lambda seconds: None) -> None:
         self.bus = bus
         self.is_plugged = True
+        self.interrupt_in: int | None = None
         self.is_open = False
         self.is_using = False
         self.baudrate = 1_000_000
@@ -129,6 +131,11 @@ class VirtualLine:
     # -- Inside ------------------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
+        if self.interrupt_in is not None:
+            self.interrupt_in -= 1
+            if self.interrupt_in == 0:
+                self.interrupt_in = None
+                raise KeyboardInterrupt
         if not self.is_plugged:
             raise serial.SerialException("device disconnected")
 

@@ -14,15 +14,12 @@ from typing import Any
 import numpy as np
 
 from autoarm_hardware.arm import make_robot
-from autoarm_hardware.operator import Callbacks, Verdict
 from autoarm_hardware.twin.calibration import follower_calibration, write_calibration
 from autoarm_hardware.twin.device import Arm, Settings
 from autoarm_hardware.twin.line import VirtualLine, plug_in
 from gym_autoarm import spec
 from gym_autoarm.files import write_text
 from gym_autoarm.rendering import Frame, FrameRenderer
-from gym_autoarm.scene import Scene
-from gym_autoarm.task import TaskMonitor
 
 
 class LockstepTwin:
@@ -88,31 +85,3 @@ class BodyCamera:
     def read_latest(self, max_age_ms: int = 0) -> Frame:
         """RGB uint8 `(height, width, 3)`."""
         return self._twin.frame(self._name, (self.height, self.width))
-
-
-class Bystander:
-    """Lays the cube of a body where the scene says, and says when physics would say that it is in the box."""
-
-    def __init__(self, arm: Arm) -> None:
-        self._arm = arm
-        self._monitor: TaskMonitor | None = None
-        self.scene: Scene | None = None
-        """The next episode's; set it before `reset`."""
-
-    @property
-    def callbacks(self) -> Callbacks:
-        """As an operator of the environment."""
-        return Callbacks(lambda look: self.lay(), self.verdict)
-
-    def lay(self) -> None:
-        """Put the cube where the scene says."""
-        assert self.scene is not None
-        self._arm.body.lay(self.scene.cube.x, self.scene.cube.y, self.scene.cube.yaw)
-        self._monitor = TaskMonitor(self._arm.body.model, self.scene)
-
-    def verdict(self) -> Verdict | None:
-        """Whether the cube has come to rest in the box."""
-        if self._monitor is None:
-            return None
-        self._monitor.update(self._arm.body.data)
-        return "success" if self._monitor.is_success else None

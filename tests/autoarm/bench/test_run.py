@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,8 @@ import pytest
 from rich.console import Console
 
 from autoarm.bench.draw import plan_suite
-from autoarm.bench.journal import Journal, journal_path
 from autoarm.bench.films import film_result
+from autoarm.bench.journal import Journal, journal_path
 from autoarm.bench.run import Progress, bench, episode_key
 from autoarm.bench.verify import choose_rows, verify
 from autoarm.cli import main

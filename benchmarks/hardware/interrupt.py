@@ -1,0 +1,146 @@
+"""How long after Ctrl-C does an arm go on? Seen from its servos' end of the line.
+
+`autoarm eval` drives a twin, in a process of its own, and is interrupted while the arm moves. The twin notes when goals
+and the order to switch off arrive.
+
+Example: python benchmarks/hardware/interrupt.py --times 10
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+import yaml
+from numpy.typing import NDArray
+
+from autoarm_hardware.twin.control_table import REGISTERS
+from autoarm_hardware.twin.device import Settings, Twin
+from autoarm_hardware.twin.protocol import Instruction, Packet
+
+IMAGE_SIZE = (48, 64)
+"""Small: what is measured is not the cameras."""
+_REST = 1.0
+"""Seconds for which the arm is watched afterwards."""
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """What the twin saw of one.
+
+    Attributes:
+        held: Seconds from the signal to the last goal.
+        released: Seconds from the signal to the first order to switch off; NaN without one.
+        travel: Degrees that the last goal was away from where the arm was when it came, of the joint furthest away.
+        code: The program's exit code.
+        said: What it printed.
+    """
+
+    held: float
+    released: float
+    travel: float
+    code: int
+    said: str
+
+
+def interrupt(twin: Twin, release: bool, moving: float = 1.0) -> Interruption:
+    """Interrupt `autoarm eval` on a served twin once it has moved the arm for `moving` seconds of an episode."""
+    goals: list[tuple[float, float]] = []
+    switched: list[float] = []
+    answer, body = twin.follower.bus.answer, twin.follower.body
+    zero, scale = body._ticks_at_zero, body._ticks_per_radian
+    offsets = np.array([servo["Homing_Offset"] for servo in twin.follower.servos])
+
+    def witness(request: Packet, baud_rate: int) -> list[object]:
+        if request.code == Instruction.SYNC_WRITE:
+            now, address = time.monotonic(), request.parameters[0]
+            if address == REGISTERS["Goal_Position"].address:
+                wanted = (_words(request) + offsets - zero) / scale
+                goals.append((now, float(np.rad2deg(np.abs(wanted - body.data.qpos[: len(wanted)]).max()))))
+            elif address == REGISTERS["Torque_Enable"].address:
+                switched.append(now)
+        return answer(request, baud_rate)  # type: ignore[return-value]
+
+    twin.follower.bus.answer = witness  # type: ignore[assignment, method-assign]
+    file = twin.folder.path / "robot.yaml"
+    robot = twin.folder.path.parent / "robot.yaml"
+    robot.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"release": release}))
+    command = [sys.executable, "-m", "autoarm.cli", "eval", "random", "--body", "real", "--robot", str(robot)]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        end = time.monotonic() + 120.0
+        # The way to the start is a goal a thirtieth of a second, too: only a random policy asks for more than a step.
+        while not (goals and goals[-1][1] > 20.0 and goals[-1][0] - goals[0][0] > moving):
+            if program.poll() is not None or time.monotonic() > end:
+                break
+            time.sleep(0.005)
+        # A moment that is as likely anywhere in the loop.
+        time.sleep(float(np.random.default_rng().uniform(0.0, 0.1)))
+        sent = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        said, _ = program.communicate(timeout=60.0)
+    finally:
+        program.kill()
+        twin.follower.bus.answer = answer  # type: ignore[method-assign]
+    time.sleep(_REST)
+    off = [moment for moment in switched if moment > sent]
+    last, travel = goals[-1] if goals else (float("nan"), float("nan"))
+    return Interruption(last - sent, off[0] - sent if off else float("nan"), travel, program.returncode, said)
+
+
+def _words(request: Packet) -> NDArray[np.float64]:
+    """The goals of a sync write to servos 1 to 6, ticks."""
+    goal, parameters = REGISTERS["Goal_Position"], request.parameters
+    ticks = {
+        parameters[start]: goal.decode(int.from_bytes(parameters[start + 1 : start + 3], "little"))
+        for start in range(2, len(parameters), 3)
+    }
+    return np.array([ticks[servo] for servo in sorted(ticks)], np.float64)
+
+
+@dataclass
+class Arguments:
+    """Interrupt, again and again."""
+
+    times: int = 10
+    """How often, for each way to end: released and held."""
+
+
+def main() -> None:
+    """Print what the twin saw."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    for release in (True, False):
+        found = []
+        for _ in range(arguments.times):
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                Twin(Path(folder) / "twin", Settings(image_size=IMAGE_SIZE)) as twin,
+            ):
+                stop = threading.Event()
+                server = threading.Thread(target=twin.serve, args=(stop,))
+                server.start()
+                found.append(interrupt(twin, release))
+                stop.set()
+                server.join()
+            if found[-1].code != 130:
+                print(f"stopped by itself, and is not counted: {found.pop().said.strip().splitlines()[-1]}")
+        for name in ("held", "released"):
+            values = 1000 * np.array([getattr(each, name) for each in found])
+            if np.isfinite(values).any():
+                print(
+                    f"release={release}: {name} after {np.nanmedian(values):.0f} ms (median),"
+                    f" {np.nanmax(values):.0f} ms (worst of {len(values)})"
+                )
+        print(f"release={release}: the last goal is {max(each.travel for each in found):.1f} degrees away, at most")
+
+
+if __name__ == "__main__":
+    main()

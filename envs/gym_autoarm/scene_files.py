@@ -1,0 +1,195 @@
+"""What was measured of a real arm and its cameras, as YAML files from which a simulated scene is made.
+
+    from gym_autoarm.scene_files import load_scene
+
+    scene = load_scene(top="top.yaml", lateral="lateral.yaml", body="servos.yaml")
+    env = gym.make("gym_autoarm/PickIntoBox-v0", distribution={"base": scene})
+
+`autoarm align` writes camera files, `autoarm twin-check --fit` body files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.files import write_text
+from gym_autoarm.scene import Body, Camera, Scene
+from gym_autoarm.servo import ServoGains
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Point = tuple[Number, Number, Number]
+
+_ALIGN: Final = "make it with `autoarm align camera`"
+_CHECK: Final = "make it with `autoarm twin-check --fit`"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LensFile(_Strict):
+    """What of a real lens a simulated camera does not have.
+
+    Attributes:
+        image_size: Height and width of the frames that the numbers are about.
+        centre: Where the optical axis meets the picture: column and row, pixels from the picture's middle.
+        distortion: Radial distortion k1 and k2 of Brown's model, as OpenCV has it.
+    """
+
+    image_size: tuple[int, int]
+    centre: tuple[Number, Number]
+    distortion: tuple[Number, Number]
+
+
+class CameraMeasurement(_Strict):
+    """How a camera was measured, and how well: `*_sd` are standard deviations from the scatter of the corners.
+
+    Attributes:
+        pictures: Names of the files, the one of the board on the table first.
+        corners: How many were found, in all of them.
+        image_size: Height and width of the pictures.
+        reprojection_error: Root mean square distance between corners found and expected, pixels.
+        position_sd: Metres.
+        fovy_sd: Degrees; nothing where it was told.
+        board: Centre of the board on the table and its turn: metres, degrees.
+        square: Edge of its squares, metres.
+    """
+
+    pictures: tuple[str, ...]
+    corners: int
+    image_size: tuple[int, int]
+    reprojection_error: NotNegative
+    position_sd: NotNegative
+    fovy_sd: NotNegative | None
+    board: Point
+    square: Positive
+
+
+class CameraFile(_Strict):
+    """A camera: the fields of `gym_autoarm.scene.Camera`, its lens, and how it was measured."""
+
+    position: Point
+    target: Point
+    fovy: Annotated[float, Field(gt=0, lt=180)]
+    roll: Number = 0.0
+    lens: LensFile | None = None
+    measured: CameraMeasurement | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.position == self.target:
+            raise ValueError("position and target are one point: the camera looks nowhere")
+        return self
+
+    def camera(self) -> Camera:
+        """As a scene has it."""
+        return Camera(self.position, self.target, self.fovy, self.roll)
+
+
+class GainsFile(_Strict):
+    """The fields of `gym_autoarm.servo.ServoGains`."""
+
+    kp: Positive
+    kv: NotNegative
+    torque_limit: Positive = ServoGains.torque_limit
+    gripper_torque_limit: Positive = ServoGains.gripper_torque_limit
+    damping: NotNegative = ServoGains.damping
+    frictionloss: NotNegative = ServoGains.frictionloss
+    armature: NotNegative = ServoGains.armature
+    damping_ratio: bool = False
+
+
+class BodyMeasurement(_Strict):
+    """How a body was measured: what was compared, and root mean square errors in degrees before and after the fit."""
+
+    trajectory: str
+    steps: int
+    error_before: NotNegative
+    error_after: NotNegative
+
+
+class BodyFile(_Strict):
+    """How an arm answers: the fields of `gym_autoarm.scene.Body`, and how they were measured."""
+
+    gains: GainsFile
+    latency: Annotated[int, Field(ge=0, le=30)] = 0
+    backlash: NotNegative = 0.0
+    measured: BodyMeasurement | None = None
+
+    def body(self) -> Body:
+        """As a scene has it."""
+        return Body(ServoGains(**self.gains.model_dump()), self.latency, self.backlash)
+
+    @classmethod
+    def of(cls, body: Body, measured: BodyMeasurement | None = None) -> BodyFile:
+        """The file of a body."""
+        return cls(gains=GainsFile(**asdict(body.gains)), latency=body.latency, backlash=body.backlash,
+                   measured=measured)  # fmt: skip
+
+
+def read_camera_file(path: str | Path) -> CameraFile:
+    """All that a camera's file says. Raises `InvalidFileError`, naming the field that is wrong."""
+    return _read(CameraFile, Path(path), _ALIGN)
+
+
+def load_camera(path: str | Path) -> Camera:
+    """The camera of a file. Raises `InvalidFileError`, naming the field that is wrong."""
+    return read_camera_file(path).camera()
+
+
+def load_body(path: str | Path) -> Body:
+    """The body of a file. Raises `InvalidFileError`, naming the field that is wrong."""
+    return _read(BodyFile, Path(path), _CHECK).body()
+
+
+def load_scene(
+    scene: Scene | None = None,
+    *,
+    top: str | Path | None = None,
+    lateral: str | Path | None = None,
+    body: str | Path | None = None,
+) -> Scene:
+    """A scene, `Scene()` if none is given, with the cameras and the body of files.
+
+    Raises:
+        InvalidFileError: If a file is missing or wrong, naming the field.
+    """
+    scene = scene or Scene()
+    if top is not None:
+        scene = replace(scene, top=load_camera(top))
+    if lateral is not None:
+        scene = replace(scene, lateral=load_camera(lateral))
+    if body is not None:
+        scene = replace(scene, body=load_body(body))
+    return scene
+
+
+def write_file(path: Path, file: CameraFile | BodyFile, comment: str) -> None:
+    """Write a file as the functions above read it, under a line of comment. Raises `InvalidFileError`."""
+    content = yaml.safe_dump(file.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
+    write_text(path, f"# {comment}\n{content}")
+
+
+def _read[M: BaseModel](kind: type[M], path: Path, cure: str) -> M:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidFileError("there is no such file", file=path, cure=cure) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidFileError(f"cannot be read: {error}", file=path, cure=cure) from error
+    except yaml.YAMLError as error:
+        raise InvalidFileError(f"is not YAML: {error}".replace("\n", " "), file=path, cure=cure) from error
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidFileError(first["msg"], file=path, field=field or None, cure=cure) from None

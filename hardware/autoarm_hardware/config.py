@@ -1,0 +1,251 @@
+"""A robot as a YAML file: everything that commands must know of an arm, its cameras and its table, said once.
+
+    type: so101_follower
+    port: /dev/ttyACM0
+    id: my_arm
+    cameras:
+      top: {type: opencv, index_or_path: 0, width: 640, height: 480, fps: 30}
+      lateral: {type: opencv, index_or_path: 2, width: 640, height: 480, fps: 30}
+
+Relative paths in it start from the file's folder.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from autoarm_hardware.env import PickIntoBoxEnv
+from autoarm_hardware.operator import Operator
+from autoarm_hardware.safety import Limits
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.files import write_text
+from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Box, Scene
+from gym_autoarm.scene_files import load_camera
+
+FollowerType = Literal["so100_follower", "so101_follower", "koch_follower"]
+LeaderType = Literal["so100_leader", "so101_leader"]
+CameraName = Literal["top", "lateral"]
+
+_TERMINAL: Final = "terminal"
+_TWIN: Final = "twin:"
+"""Before the port at which a twin lays cubes; see `autoarm_hardware.twin.table`."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _beside(path: Path | None, info: ValidationInfo) -> Path | None:
+    folder = (info.context or {}).get("folder")
+    return path if path is None or folder is None else (folder / path.expanduser()).absolute()
+
+
+class LeaderConfig(_Strict):
+    """A leader arm, as LeRobot's `--teleop.*` names it."""
+
+    type: LeaderType = "so101_leader"
+    port: str
+    id: str = "leader"
+    calibration_dir: Path | None = None
+
+    _resolve = field_validator("calibration_dir")(_beside)
+
+    def make_teleoperator(self) -> Any:
+        """LeRobot's driver of it, not connected.
+
+        Raises:
+            InvalidFileError: If its calibration is damaged.
+        """
+        # LeRobot's registry of types fills as their modules are imported.
+        import lerobot.teleoperators.so_leader  # noqa: F401
+        from lerobot.teleoperators import TeleoperatorConfig, make_teleoperator_from_config
+
+        options = {"port": self.port, "id": self.id, "calibration_dir": self.calibration_dir, "use_degrees": True}
+        try:
+            return make_teleoperator_from_config(TeleoperatorConfig.get_choice_class(self.type)(**options))
+        except Exception as error:  # the parser of LeRobot's files raises kinds of its own
+            raise InvalidFileError(
+                f"cannot be used: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
+                file=None if self.calibration_dir is None else self.calibration_dir / f"{self.id}.json",
+                field="calibration",
+                cure="calibrate with lerobot-calibrate",
+            ) from error
+
+
+class BoxConfig(_Strict):
+    """Where the box stands, if not where the simulated one does: metres from the arm's base, degrees."""
+
+    x: float = spec.BOX_POSITION[0]
+    y: float = spec.BOX_POSITION[1]
+    yaw: float = 0.0
+
+
+class RobotConfig(_Strict):
+    """An arm, its cameras and its table.
+
+    Attributes:
+        type: LeRobot's name of the follower. A Koch is refused when it is to be used; see `arm.make_robot`.
+        port: Of its serial adapter.
+        id: The name under which it was calibrated.
+        calibration_dir: Where LeRobot keeps its calibration; LeRobot's own place if nothing is given.
+        cameras: LeRobot's camera configurations, by the contract's names.
+        success: Who says that the cube is in the box: the operator, by a key, or vision, by the top camera.
+        operator: Who lays the cube: a person at the `terminal`, or a twin's own hand (`twin:PORT`).
+        release: Whether motors are switched off in the end; otherwise they hold where they are.
+        retries: How often a reading of the servos that failed is made again.
+        limits: Of every command, and of what servos report.
+        dry_run: Print what would be sent, and send nothing.
+        camera_files: What `autoarm align` wrote of a camera that is not where the simulated one is.
+        box: Where the box stands.
+        leader: The leader arm, if there is one.
+    """
+
+    type: FollowerType = "so101_follower"
+    port: str
+    id: str
+    calibration_dir: Path | None = None
+    cameras: dict[CameraName, dict[str, Any]]
+    success: Literal["operator", "vision"] = "operator"
+    operator: str = Field(default=_TERMINAL, pattern=rf"^({_TERMINAL}|{_TWIN}\d+)$")
+    release: bool = True
+    retries: int = Field(default=2, ge=0)
+    limits: Limits = Limits()
+    dry_run: bool = False
+    camera_files: dict[CameraName, Path] = Field(default_factory=dict)
+    box: BoxConfig = BoxConfig()
+    leader: LeaderConfig | None = None
+
+    _resolve = field_validator("calibration_dir")(_beside)
+
+    @field_validator("camera_files")
+    @classmethod
+    def _resolve_files(cls, files: dict[CameraName, Path], info: ValidationInfo) -> dict[CameraName, Path]:
+        return {name: path for name, given in files.items() if (path := _beside(given, info)) is not None}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        missing = [name for name in spec.CAMERAS if name not in self.cameras]
+        if missing:
+            raise ValueError(f"cameras: {' and '.join(missing)} missing: both are needed, {' and '.join(spec.CAMERAS)}")
+        sizes = {name: (each.get("height"), each.get("width")) for name, each in self.cameras.items()}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"cameras: both must have one height and width: {sizes}")
+        return self
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of both cameras' frames."""
+        camera = self.cameras["top"]
+        return camera.get("height") or spec.IMAGE_SIZE[0], camera.get("width") or spec.IMAGE_SIZE[1]
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether it is a twin, as far as can be told: one is behind a pseudo-terminal."""
+        return self.operator != _TERMINAL or os.path.realpath(self.port).startswith("/dev/pts/")
+
+    def scene(self, scene: Scene | None = None) -> Scene:
+        """A scene as this table shows it: the cameras where they are, and the box, unless the scene moves it.
+
+        Raises:
+            InvalidFileError: If a camera file is missing or damaged.
+        """
+        scene = scene or Scene()
+        placed = {name: load_camera(path) for name, path in self.camera_files.items()}
+        if scene.box == Box():
+            placed_box = replace(scene.box, x=self.box.x, y=self.box.y, yaw=self.box.yaw)
+            scene = replace(scene, box=placed_box)
+        return replace(scene, **placed)  # type: ignore[arg-type]  # the names of cameras are fields
+
+    def make_env(self, **changes: Any) -> PickIntoBoxEnv:
+        """The environment of this arm, not connected: `reset` connects.
+
+        Args:
+            changes: Arguments of `PickIntoBoxEnv` that are to be others.
+
+        Raises:
+            AutoArmError: For what can be seen to be wrong before connecting.
+        """
+        arguments: dict[str, Any] = {
+            "port": self.port,
+            "cameras": self.cameras,
+            "robot_type": self.type,
+            "robot_id": self.id,
+            "calibration_dir": self.calibration_dir,
+            "image_size": self.image_size,
+            "distribution": SceneDistribution(base=self.scene()),
+            "success": self.success,
+            "operator": self.make_operator(),
+            "limits": self.limits,
+            "release": self.release,
+            "dry_run": print if self.dry_run else None,
+            "retries": self.retries,
+        }
+        return PickIntoBoxEnv(**{**arguments, **changes})
+
+    def make_operator(self) -> Operator | None:
+        """Who lays the cube and gives verdicts; nobody yet if it is a person at a terminal."""
+        if self.operator == _TERMINAL:
+            return None  # the environment asks at the terminal, once there is something to ask
+        from autoarm_hardware.twin.table import TableClient
+
+        return TableClient(int(self.operator.removeprefix(_TWIN)))
+
+
+def load_robot(path: str | Path) -> RobotConfig:
+    """Read a robot's file.
+
+    Raises:
+        InvalidFileError: Naming the field that is wrong.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidFileError(
+            "there is no such file", file=path, cure="write one as docs/hardware.md says, or start `autoarm twin`"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidFileError(f"cannot be read: {error}", file=path) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InvalidFileError(
+            f"is not YAML: {getattr(error, 'problem', None) or error}",
+            file=path,
+            field=None if mark is None else f"line {mark.line + 1}",
+            cure="indent by spaces, and quote what holds a colon",
+        ) from error
+    if not isinstance(content, dict):
+        raise InvalidFileError("holds no fields", file=path, cure="it needs port, id and cameras at least")
+    try:
+        return RobotConfig.model_validate(content, context={"folder": path.absolute().parent})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(RobotConfig.model_fields)
+        raise InvalidFileError(
+            first["msg"], file=path, field=field or None, cure=f"a robot's file has the fields {known}"
+        ) from error
+
+
+def write_robot(path: Path, robot: RobotConfig, comment: str) -> str:
+    """Write a robot's file, as `load_robot` reads it, under a line of comment; what is written is returned."""
+    content = yaml.safe_dump(robot.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=200)
+    text = f"# {comment}\n{content}"
+    write_text(path, text)
+    return text

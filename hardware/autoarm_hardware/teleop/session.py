@@ -1,0 +1,293 @@
+"""Driving an arm through one episode after another, and what a person may say meanwhile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from autoarm_hardware.operator import Operator, Verdict
+from autoarm_hardware.pacing import Pacer, Timing
+from autoarm_hardware.teleop.keys import Event, Keys, events
+from autoarm_hardware.teleop.sources import Source
+from autoarm_hardware.teleop.view import NoView, View
+from gym_autoarm import spec
+from gym_autoarm.files import replacing
+from gym_autoarm.rendering import Frame
+from gym_autoarm.scene import Scene
+
+Outcome = Literal["success", "kept", "failure", "again", "previous", "quit"]
+"""How an episode ended: by success; as it is, because the person wanted it so; by failure or at its time limit; thrown
+away, to be done again; not at all, because the one before is to be done again; not at all, because enough is enough."""
+
+NO_TIME_LIMIT: Final = 2**31
+"""For the environments of a session, which itself knows when an episode is over: pauses take steps, too."""
+
+_LOOK: Final = 0.5
+"""Seconds between pictures of where the cube goes."""
+
+
+class Person:
+    """Whoever is at the keys, as the operator of the real environment, too.
+
+    Args:
+        keys: Where to listen.
+        source: Its buttons count as keys.
+        say: How to tell the person something.
+        question: What to say when an episode can start.
+        show: Told the top view while the cube is to be laid.
+        helper: Lays cubes and gives verdicts as well: a twin's hand.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        source: Source,
+        say: Callable[[str], None] = print,
+        question: str = "Press Enter to start.",
+        show: Callable[[Frame], None] = lambda frame: None,
+        helper: Operator | None = None,
+    ) -> None:
+        self._keys, self._source = keys, source
+        self._say, self._question, self._show = say, question, show
+        self._helper = helper
+        self._verdict: Verdict | None = None
+        self.has_been_asked = False
+        """Whether the cube's place has been asked for since this was last set to `False`."""
+        self.wish: Literal["previous", "quit"] | None = None
+        """What the person wants rather than the next episode."""
+
+    def hear(self) -> tuple[list[Event], list[str]]:
+        """What was said since this was last called, and the keys pressed; verdicts are kept for `verdict`."""
+        pressed = self._keys.take()
+        said = events(pressed) + self._source.events()
+        for event in said:
+            if event in (Event.SUCCESS, Event.FAILURE):
+                self._verdict = "success" if event is Event.SUCCESS else "failure"
+        return said, pressed
+
+    def forget(self) -> None:
+        """Take what was said so far as not being about the next episode."""
+        self.hear()
+        self._verdict = None
+
+    def ready(self, look: Callable[[], Frame] | None = None) -> None:
+        """Return once the person wants to start, or something else: see `wish`."""
+        self.has_been_asked = True
+        if self._keys.is_there:
+            self._say(self._question)
+        while self._keys.is_there:
+            for event in self.hear()[0]:
+                match event:
+                    case Event.GO | Event.SUCCESS:
+                        return
+                    case Event.AGAIN:
+                        self.wish = "previous"
+                        return
+                    case Event.QUIT:
+                        self.wish = "quit"
+                        return
+            if look is not None:
+                self._show(look())
+            self._keys.wait(_LOOK)
+
+    def place(self, look: Callable[[], Frame], scene: Scene) -> None:
+        """See `autoarm_hardware.operator.Operator`."""
+        if self._helper is not None:
+            self._helper.place(look, scene)
+        self.ready(look)
+
+    def verdict(self) -> Verdict | None:
+        """See `autoarm_hardware.operator.Operator`."""
+        said, self._verdict = self._verdict, None
+        return said or (self._helper.verdict() if self._helper is not None else None)
+
+
+class Session:
+    """An environment, who drives it, and who is at the keys; a context manager that connects and closes them all.
+
+    Args:
+        env: The simulated environment or the real one, with `NO_TIME_LIMIT`. The real one's operator is `person`.
+        env_id: Its name in Gymnasium's registry.
+        source: Who drives.
+        person: Who decides.
+        keys: Closed in the end.
+        view: Where to look.
+        pacer: Keeps the simulated environment at the pace of the real one, which keeps it by itself.
+        say: How to tell the person something.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        env_id: str,
+        source: Source,
+        person: Person,
+        keys: Keys,
+        view: View | None = None,
+        pacer: Pacer | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        self.env_id = env_id
+        self._env, self._source, self._person, self._keys = env, source, person, keys
+        self._view = view or NoView()
+        self._pacer = pacer
+        self._say = say
+        self._end = ExitStack()
+
+    def __enter__(self) -> Self:
+        for each in (self._keys, self._view, self._source, self._env):
+            self._end.callback(each.close)  # the arm is stopped first
+        try:
+            self._source.connect()
+        except BaseException:
+            self._end.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.close()
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the cameras' frames."""
+        height, width = self._env.unwrapped.image_size  # type: ignore[attr-defined]
+        return int(height), int(width)
+
+    @property
+    def scene(self) -> Scene:
+        """The scene of the present episode."""
+        scene = self._env.unwrapped.scene  # type: ignore[attr-defined]  # both environments have one
+        assert isinstance(scene, Scene)
+        return scene
+
+    @property
+    def timing(self) -> Timing:
+        """How steadily steps were taken."""
+        timing = self._env.unwrapped.timing if self._pacer is None else self._pacer.timing()  # type: ignore[attr-defined]
+        assert isinstance(timing, Timing)
+        return timing
+
+    def episode(
+        self,
+        seed: int,
+        options: Mapping[str, Any] | None = None,
+        *,
+        seconds: float = math.inf,
+        on_frame: Callable[[Mapping[str, Any], NDArray[np.float32]], None] | None = None,
+    ) -> Outcome:
+        """Reset, wait for the person, and drive until the episode is over.
+
+        While paused, the arm holds and is watched; nothing of that time counts.
+
+        Args:
+            seed: Of the scene.
+            options: Of `reset`.
+            seconds: How long it may last, from when the source has the arm in hand.
+            on_frame: Told every observation, and the action `(6,)` that follows, from then on.
+
+        Raises:
+            AutoArmError: If the arm must stop, or the source fails; the arm is stopped when the session closes.
+        """
+        self._person.has_been_asked, self._person.wish = False, None
+        observation, _ = self._env.reset(seed=seed, options=dict(options or {}))
+        if not self._person.has_been_asked:
+            self._view.step(observation, np.asarray(self.scene.start))
+            self._person.ready()
+        if self._person.wish is not None:
+            return self._person.wish
+        self._person.forget()
+        if self._pacer is not None:
+            self._pacer.start()
+        return self._drive(observation, math.inf if math.isinf(seconds) else round(seconds * spec.FPS), on_frame)
+
+    def drive(self, seed: int = 0, spot: str | None = None, seconds: float = math.inf) -> int:
+        """Episode after episode, from the scene of `seed` on, until the person quits or the time is up.
+
+        Returns the steps taken, those before the source had the arm in hand left out.
+        """
+        first, steps = seed, 0
+
+        def count(observation: Mapping[str, Any], action: NDArray[np.float32]) -> None:
+            nonlocal steps
+            steps += 1
+
+        options = {} if spot is None else {"spot": spot}
+        while (left := seconds - steps / spec.FPS) > 0:
+            outcome = self.episode(seed, options, seconds=left, on_frame=count)
+            if steps / spec.FPS < seconds:  # otherwise the time was up, which is no failure
+                self._say(f"Episode {seed}: {outcome}.")
+            match outcome:
+                case "quit":
+                    break
+                case "success" | "kept":
+                    seed += 1
+                case "previous":
+                    seed = max(first, seed - 1)
+        return steps
+
+    def _drive(
+        self,
+        observation: Mapping[str, Any],
+        most_steps: float,
+        on_frame: Callable[[Mapping[str, Any], NDArray[np.float32]], None] | None,
+    ) -> Outcome:
+        goal = np.asarray(self.scene.start, np.float64)
+        self._source.start(goal)
+        steps, is_paused, has_begun = 0, False, False
+        while True:
+            said, pressed = self._person.hear()
+            if (outcome := _outcome(said)) is not None:
+                return outcome
+            if said.count(Event.PAUSE) % 2:
+                is_paused = not is_paused
+                self._say("Paused: space goes on." if is_paused else "It goes on.")
+                if not is_paused:
+                    self._source.start(goal)
+            if not is_paused:
+                goal = np.clip(self._source.goal(pressed), spec.ACTION_LOW, spec.ACTION_HIGH)
+            action = goal.astype(np.float32)
+            has_begun = has_begun or (self._source.is_ready and not is_paused)
+            if has_begun and not is_paused:
+                steps += 1
+                if on_frame is not None:
+                    on_frame(observation, action)
+            self._view.step(observation, action)
+            observation, _, terminated, truncated, _ = self._env.step(action)
+            if self._pacer is not None:
+                self._pacer.wait()
+            if terminated:
+                return "success"
+            if truncated or steps >= most_steps:
+                return "failure"
+
+
+def _outcome(said: list[Event]) -> Outcome | None:
+    """How what was said ends an episode, if it does. Success is the environment's to say."""
+    for event in said:
+        match event:
+            case Event.QUIT:
+                return "quit"
+            case Event.AGAIN:
+                return "again"
+            case Event.KEEP:
+                return "kept"
+            case Event.FAILURE:
+                return "failure"
+    return None
+
+
+def write_picture(path: Path, frame: Frame) -> None:
+    """Write a PNG file, whole or not at all: an image viewer that reloads, as most do, is a window."""
+    with replacing(path) as temporary:
+        Image.fromarray(frame).save(temporary, format="PNG")
