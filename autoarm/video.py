@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -113,11 +114,16 @@ def side_by_side(pixels: Mapping[str, Frame]) -> Frame:
     return np.concatenate([pixels[camera] for camera in spec.CAMERAS], axis=1)
 
 
+@lru_cache(maxsize=16)
+def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
 def caption(frame: Frame, text: str) -> Frame:
     """The frame with a strip of text above it, `(height + 28, width, 3)`."""
     strip = Image.new("RGB", (frame.shape[1], _STRIP), (24, 24, 27))
     draw = ImageDraw.Draw(strip)
-    room = (frame.shape[1] - 16) / max(draw.textlength(text, font=ImageFont.load_default(_LETTERS)), 1.0)
-    size = max(_SMALLEST, _LETTERS * min(1.0, room))
-    draw.text((8, _STRIP // 2), text, fill=(244, 244, 245), anchor="lm", font=ImageFont.load_default(size))
+    room = (frame.shape[1] - 16) / max(draw.textlength(text, font=_font(_LETTERS)), 1.0)
+    font = _font(_LETTERS if room >= 1 else max(_SMALLEST, round(_LETTERS * room, 1)))
+    draw.text((8, _STRIP // 2), text, fill=(244, 244, 245), anchor="lm", font=font)
     return np.concatenate([np.asarray(strip), frame])

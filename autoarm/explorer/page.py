@@ -21,6 +21,7 @@ _STYLE: Final = """
 .gallery img { width: 100%; height: auto; display: block; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 .facts dd { margin: 0; }
+.remark { font-size: .85rem; opacity: .75; }
 """
 _FONTS: Final = ("system-ui", "sans-serif")
 _MOST: Final = 24
@@ -92,7 +93,9 @@ def build_page(records: FeatureRecords, names: FeatureNames, *, read_only: bool 
             order = gr.Dropdown(list(get_args(Order)), value="variance", label="Order", elem_id="order")
             feature = gr.Dropdown(session.choices("variance"), value=first, label="Feature", elem_id="feature")
             chosen = gr.Dropdown(records.episodes, value=episode, label="Episode of the curve", elem_id="episode")
-            apart = gr.Checkbox(label="Best moment of each episode", elem_id="per-episode")
+            with gr.Column(min_width=160):
+                apart = gr.Checkbox(label="Best moment of each episode", elem_id="per-episode")
+                moving = gr.Checkbox(label="Clips of two seconds", elem_id="moving")
         with gr.Row():
             with gr.Column():
                 numbers = gr.HTML(elem_id="facts")
@@ -112,7 +115,11 @@ def build_page(records: FeatureRecords, names: FeatureNames, *, read_only: bool 
                 over_table = gr.HTML(elem_id="table")
         moments = gr.HTML(elem_id="moments")
 
-        def show(number: int, of: int, each: bool) -> list[str]:
+        def moments_of(number: int, each: bool, clips: bool) -> str:
+            count = min(_MOST, len(records.episodes)) if each else 8
+            return views.gallery(records, number, count, per_episode=each, moving=clips)
+
+        def show(number: int, of: int, each: bool, clips: bool) -> list[str]:
             naming = session.names.get(number)
             return [
                 views.facts(records, number),
@@ -120,13 +127,15 @@ def build_page(records: FeatureRecords, names: FeatureNames, *, read_only: bool 
                 naming.description if naming else "",
                 views.curve(records, number, of),
                 views.table(records, number),
-                views.gallery(records, number, min(_MOST, len(records.episodes)) if each else 8, per_episode=each),
+                moments_of(number, each, clips),
             ]
 
-        given = [feature, chosen, apart]
+        given = [feature, chosen, apart, moving]
         shown = [numbers, name, description, over_time, over_table, moments]
-        for event in (page.load, feature.change, apart.change):
+        for event in (page.load, feature.change):
             event(show, given, shown, api_visibility="private", show_progress="hidden")
+        for box in (apart, moving):
+            box.change(moments_of, [feature, apart, moving], moments, api_visibility="private")
         chosen.change(
             lambda number, of: views.curve(records, number, of), [feature, chosen], over_time, api_visibility="private"
         )

@@ -110,6 +110,29 @@ class FeatureRecords:
         top = float(mine.max()) if len(mine) else 0.0
         return [self._example(feature, int(number), top) for number in chosen]
 
+    def clip(self, feature: int, observation: int, seconds: float = 2.0) -> tuple[list[Frame], list[float]]:
+        """What happens around a moment, as far as its episode was looked at.
+
+        Args:
+            feature: Tinted where it is.
+            observation: The moment.
+            seconds: From the first frame to the last, the moment in their middle.
+
+        Returns:
+            Both cameras' frames side by side, and how long each is to be seen, seconds, at the arm's own pace.
+        """
+        self.activations.check(feature)
+        step, episode = self.columns["step"], self.columns["episode"]
+        reach = seconds / 2 * spec.FPS
+        near = np.abs(step - step[observation]) <= reach
+        rows = np.flatnonzero(near & (episode == episode[observation]))
+        rows = rows[np.argsort(step[rows], kind="stable")]
+        mine = self.activations.activation[self.activations.feature == feature]
+        top = float(mine.max()) if len(mine) else 0.0
+        gaps = np.diff(step[rows]) if len(rows) > 1 else np.array([spec.FPS])
+        shown = np.append(gaps, np.median(gaps))[: len(rows)] / spec.FPS
+        return [self._example(feature, int(row), top).views for row in rows], [float(each) for each in shown]
+
     def curve(self, feature: int, episode: int) -> tuple[NDArray[np.int64], Floats]:
         """Steps of an episode and how much a feature is there at each, at the token where it is most."""
         self.activations.check(feature)
@@ -117,6 +140,19 @@ class FeatureRecords:
             raise InvalidInputError(f"there is no episode {episode}", field="episode", cure="choose one of the list")
         rows = np.flatnonzero(self.columns["episode"] == episode)
         return self.columns["step"][rows], self._values(feature)[rows]
+
+    def whereabouts(self, feature: int) -> dict[str, float]:
+        """How a feature's activation divides between the cameras' patches and other tokens; sums to 1, if any."""
+        self.activations.check(feature)
+        mine = self.activations.feature == feature
+        token, much = self.activations.token[mine], self.activations.activation[mine]
+        total = float(much.sum())
+        shares = {
+            f"{camera} view": float(much[(token >= first) & (token < first + rows * columns)].sum())
+            for camera, (first, rows, columns) in self.activations.grids.items()
+        }
+        shares["other tokens" if shares else "tokens"] = total - sum(shares.values())
+        return {name: share / total for name, share in shares.items()} if total else {}
 
     def places(self, feature: int) -> tuple[NDArray[np.float64], Floats]:
         """Where the cube lay in each episode `(n, 2)`, metres, and how much a feature is there on average `(n,)`."""

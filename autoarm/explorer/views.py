@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from autoarm.explorer.records import Frame
 
 
+_REMARK = (
+    "Episodes: over how many it spreads, as if it were in so many alike. Memorisation: 0, in all alike; 1, in one"
+    " alone; by chance: what being rare alone amounts to. A feature that is at other tokens (joints, latent) has no"
+    " patch to colour."
+)
+
+
 def facts(records: FeatureRecords, feature: int) -> str:
     """A feature in numbers."""
     records.activations.check(feature)
@@ -28,22 +35,25 @@ def facts(records: FeatureRecords, feature: int) -> str:
         "episodes": f"{rank.episodes:.1f} of {len(records.episodes)}",
         "memorisation": f"{rank.memorisation:.2f} (by chance {rank.chance:.2f})",
         "at most": f"{rank.maximum:.2f}",
+        "where": ", ".join(f"{name} {100 * share:.0f} %" for name, share in records.whereabouts(feature).items()),
     }
     parts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in cells.items())
-    return f'<dl class="facts">{parts}</dl>'
+    return f'<dl class="facts">{parts}</dl><p class="remark">{_REMARK}</p>'
 
 
-def gallery(records: FeatureRecords, feature: int, count: int, *, per_episode: bool) -> str:
-    """The moments at which a feature is most, both cameras side by side, tinted where it is."""
+def gallery(records: FeatureRecords, feature: int, count: int, *, per_episode: bool, moving: bool = False) -> str:
+    """The moments at which a feature is most, both cameras side by side, tinted where it is; or clips around them."""
     examples = records.examples(feature, count, per_episode=per_episode)
     if not examples:
         return "<p>This feature is there at no observation.</p>"
     figures = []
     for each in examples:
         about = escape(f"episode {each.episode}, step {each.step}: {each.activation:.2f}")
-        picture = f'<img src="{_jpeg(each.views)}" alt="{about}">'
+        address = _clip(*records.clip(feature, each.observation)) if moving else _jpeg(each.views)
+        picture = f'<img src="{address}" alt="{about}">'
         figures.append(f"<figure>{picture}<figcaption>{about}</figcaption></figure>")
-    return f'<div class="gallery">{"".join(figures)}</div>'
+    heading = '<h3>Where it is strongest</h3><p class="remark">Top and lateral view, coloured where the feature is.</p>'
+    return f'{heading}<div class="gallery">{"".join(figures)}</div>'
 
 
 def curve(records: FeatureRecords, feature: int, episode: int) -> str:
@@ -79,6 +89,15 @@ def _picture(figure: Figure, alt: str) -> str:
     figure.savefig(data, format="png")
     address = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
     return f'<img src="{address}" alt="{escape(alt)}" style="max-width:100%;height:auto">'
+
+
+def _clip(frames: list[Frame], seconds: list[float]) -> str:
+    """Frames as a picture that moves, for ever."""
+    data = io.BytesIO()
+    first, *others = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames)
+    durations = [max(1, round(1000 * each)) for each in seconds]
+    first.save(data, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=70, method=0)
+    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def _jpeg(frame: Frame) -> str:

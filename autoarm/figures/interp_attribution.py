@@ -88,7 +88,7 @@ def faithfulness_curves(curves: Mapping[str, Curves]) -> tuple[Figure, list[dict
                 ]
             axes.set_title(kind)
             axes.set_xlabel("share of patches and joints " + ("hidden" if kind == "deletion" else "shown"))
-            axes.legend(fontsize=8)
+            axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
             axes.grid(True)
         panels[0].set_ylabel("share of the number's difference")
     return figure, rows

@@ -36,12 +36,15 @@ def unit_fields(
     columns = min(4, len(chosen))
     lines = -(-len(chosen) // columns)
     (x_low, x_high), (y_low, y_high) = spec.WORK_AREA
+    side = min(14.0, 95 / (np.sqrt(len(places)) + 1))  # points; squares of a regular grid nearly touch
     with new_figure(2.4 * columns, 0.3 + 1.75 * lines) as figure:
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes in panels[len(chosen) :]:
             axes.set_visible(False)
         for axes, unit in zip(panels, chosen, strict=False):
-            axes.scatter(places[:, 1], places[:, 0], c=values[:, unit], cmap="viridis", s=34, marker="s", linewidths=0)
+            axes.scatter(
+                places[:, 1], places[:, 0], c=values[:, unit], cmap="viridis", s=side**2, marker="s", linewidths=0
+            )
             axes.scatter(*np.array([(y, x) for x, y in spec.SPOTS.values()]).T, marker="x", color=INK, s=18)
             axes.set_title(f"unit {unit}: R² {r2[unit]:.2f}", fontsize=9)
             axes.set_xlim(y_high + 0.01, y_low - 0.01)

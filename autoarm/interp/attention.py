@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Weights = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 
-OVERLAY_COLOUR: Final = (255, 0, 170)
-"""RGB; a hue that neither table, arm, cube nor box has."""
+OVERLAY_COLOUR: Final = (0, 255, 200)
+"""RGB; a hue that neither table, arm, cube nor box has, and brighter than all of them."""
 OVERLAY_OPACITY: Final = 0.65
 """At the top of the scale; nought at its bottom."""
 

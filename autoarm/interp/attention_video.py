@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from autoarm.body import Robot, check_body
 from autoarm.files import replacing
 from autoarm.interp.attention import OVERLAY_COLOUR, OVERLAY_OPACITY
 from autoarm.interp.summary import effective_tokens, shares
@@ -174,7 +177,8 @@ def dataset_attention(
             first.update(first or batch)
             yield batch
 
-    found = [values[site] for values in capture_each(act, batches(), resolve(act, [site]))]
+    # The next frames are made ready while the network looks at these.
+    found = [values[site] for values in capture_each(act, ahead(batches()), resolve(act, [site]))]
     return _track([chosen.of(part) for part in found], found, token_layout(act, first), chosen)
 
 
@@ -186,8 +190,9 @@ def live_attention(
     *,
     image_size: tuple[int, int] = spec.IMAGE_SIZE,
     time_limit: int = spec.TIME_LIMIT,
+    robot: Robot | None = None,
 ) -> tuple[AttentionTrack, dict[str, Frame], bool]:
-    """Run a policy in simulation and record where it looks at every step; its actions are what they would be anyway.
+    """Run a policy and record where it looks at every step; its actions are what they would be anyway.
 
     Args:
         policy: A `LeRobotPolicy` around an ACT.
@@ -196,12 +201,13 @@ def live_attention(
         selection: What to keep.
         image_size: Height and width of the frames.
         time_limit: Steps before the episode is given up.
+        robot: A real arm to act with, instead of the simulated one; its frames are of its own size.
 
     Returns:
         The track, each camera's frames `(steps, height, width, 3)`, and whether the cube came to lie in the box.
     """
+    from autoarm.evaluate import PolicySource
     from autoarm.interp.recorder import record_attention
-    from gym_autoarm.env import PickIntoBoxEnv
 
     chosen = selection or Selection()
     chosen.check(check_act(policy.policy))
@@ -216,7 +222,10 @@ def live_attention(
         raw.append(_effective(layer, chosen))
         layouts.append(step.layout)
 
-    env = PickIntoBoxEnv(image_size, time_limit=time_limit)
+    if robot is not None:
+        check_body(robot, policy)
+        scene, image_size = robot.scene(scene), robot.image_size
+    env = PolicySource(policy, image_size=image_size, time_limit=time_limit, robot=robot).make_env(cameras=True)
     try:
         observation, info = env.reset(seed=seed, options={"scene": scene})
         policy.reset(seed, info)
@@ -226,7 +235,7 @@ def live_attention(
                 actions = policy.act(observation, info)
                 seen.append(observation["pixels"])
                 for number, action in enumerate(actions):
-                    observation, _, terminated, truncated, info = env.step(action)
+                    observation, _, terminated, truncated, info = env.step_chunk(action[None])
                     done = terminated or truncated
                     if done or number == len(actions) - 1:
                         break
@@ -269,15 +278,21 @@ def write_video(
     parts = track.shares()
     maps = {camera: track.maps(camera) for camera in ranges}
     label = _scale_label(scale, ranges)
+
+    def drawn(step: int) -> Frame:
+        views = [tint(frames[camera][step], maps[camera][step], top, low) for camera, (low, top) in ranges.items()]
+        shown = ", ".join(f"{group} {values[step]:.0%}" for group, values in parts.items())
+        text = f"step {step} · attention: {shown} · {track.selection} · {label}"
+        return caption(np.concatenate(views, axis=1), text)
+
+    # Frames are drawn while those before them are compressed.
     with VideoWriter(path) as video:
-        for step in range(len(track)):
-            views = [tint(frames[camera][step], maps[camera][step], top, low) for camera, (low, top) in ranges.items()]
-            shown = " · ".join(f"{group} {values[step]:.0%}" for group, values in parts.items())
-            video.write(caption(np.concatenate(views, axis=1), f"{shown} · {track.selection} · {label}"))
+        for frame in ahead(map(drawn, range(len(track)))):
+            video.write(frame)
 
 
 def tint(frame: Frame, grid: Weights, top: float, low: float = 0.0) -> Frame:
-    """What `autoarm.interp.attention.overlay` draws, to a grey level, in whole numbers for the sake of speed.
+    """What `autoarm.interp.attention.overlay` draws, to a grey level, by a table a patch for the sake of speed.
 
     Args:
         frame: RGB uint8 `(height, width, 3)`.
@@ -288,22 +303,38 @@ def tint(frame: Frame, grid: Weights, top: float, low: float = 0.0) -> Frame:
     import cv2
 
     part = (grid - low) / (top - low) if top > low else np.zeros_like(grid)
-    opacity = OVERLAY_OPACITY * np.clip(part, 0.0, 1.0)[..., None]
-    keep = np.rint(255 * (1 - opacity)).astype(np.uint8).repeat(3, axis=-1)
-    colour = np.rint(opacity * np.asarray(OVERLAY_COLOUR)).astype(np.uint8)
-    rows = np.arange(frame.shape[0]) * grid.shape[0] // frame.shape[0]
-    columns = np.arange(frame.shape[1]) * grid.shape[1] // frame.shape[1]
-    spread = [each[:, columns][rows] for each in (keep, colour)]
-    return np.asarray(cv2.add(cv2.multiply(frame, spread[0], scale=1 / 255), spread[1]), np.uint8)
+    opacity = OVERLAY_OPACITY * np.clip(part, 0.0, 1.0)[..., None, None]
+    # A patch has one colour: what becomes of each of the 256 values of a channel there is a short table.
+    levels = np.arange(256)[:, None]
+    tables = np.rint((1 - opacity) * levels + opacity * np.asarray(OVERLAY_COLOUR)).astype(np.uint8)
+    # The edges that `overlay` has: a pixel belongs to the cell `pixel * cells // pixels`.
+    down, across = (-(-np.arange(n + 1) * size // n) for n, size in zip(grid.shape, frame.shape, strict=False))
+    tinted = np.empty_like(frame)
+    for row, column in np.ndindex(*grid.shape):
+        cell = np.s_[down[row] : down[row + 1], across[column] : across[column + 1]]
+        if frame[cell].size:
+            tinted[cell] = cv2.LUT(np.ascontiguousarray(frame[cell]), tables[row, column][None])
+    return tinted
+
+
+def ahead[T](items: Iterable[T], count: int = 4) -> Iterator[T]:
+    """The same items in order, made by a thread of their own, some of them before they are asked for."""
+    with ThreadPoolExecutor(1) as thread:
+        source = iter(items)
+        end = object()
+        made = deque(thread.submit(next, source, end) for _ in range(count))
+        while (item := made.popleft().result()) is not end:
+            made.append(thread.submit(next, source, end))
+            yield item  # type: ignore[misc]  # not the end
 
 
 def _scale_label(scale: Scale, ranges: Mapping[str, tuple[float, float]]) -> str:
     """What no colour and the full colour mean, of a patch's share of the attention."""
     if scale == "shared":
         low, top = next(iter(ranges.values()), (0.0, 0.0))
-        return f"colour from {low:.2%} to {top:.2%} of it"
-    ends = ", ".join(f"{camera} {low:.2%} to {top:.2%}" for camera, (low, top) in ranges.items())
-    return f"colour per camera: {ends}"
+        return f"a patch: no colour {low:.1%}, full {top:.1%}"
+    ends = ", ".join(f"{camera} {low:.1%} to {top:.1%}" for camera, (low, top) in ranges.items())
+    return f"colour of a patch: {ends}"
 
 
 def _track(

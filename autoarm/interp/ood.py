@@ -54,7 +54,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FeatureDistance:
-    """Distance from the training data's features, in standard deviations.
+    """Distance from the training data's features, in standard deviations; about the root of their number is usual.
 
     Attributes:
         mean: `(feature,)`.

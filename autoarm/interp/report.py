@@ -1,7 +1,7 @@
 """`write_interp_report`: what the methods find about a policy, on one page for people who have not read the papers.
 
 A section is a function from what there is to look at (`Material`) to what the page says; they are in
-`autoarm.interp.report_sections` and `report_methods`. Every figure lies beside the page as PNG, SVG and data.
+modules `report_*` beside this one. Every figure lies beside the page as PNG, SVG and data.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
+from autoarm.dataset import read_info
 from autoarm.figures.style import save_figure
 from autoarm.files import check_writable, write_text
+from autoarm.interp.capture import capture
 from autoarm.interp.dataset_sample import DatasetSample, sample_dataset
+from autoarm.interp.rendered import RenderedFrames, grid_positions, rendered_frames
 from autoarm.interp.tokens import TokenLayout, check_act, token_layout
 from autoarm.platform_info import describe_platform
 from gym_autoarm.errors import AutoArmError, InvalidInputError
@@ -71,6 +74,42 @@ class Table:
 
 Block = Text | Picture | Table
 
+WORDS: Final = {"latent": "latent", "state": "joints", "environment": "environment"}
+"""What tokens that are no patches are called on the page."""
+_SITES: Final = (
+    (r"input\.pixels", "raw pixels"),
+    (r"input\.state", "the joints alone"),
+    (r"backbone\.(.+)", "backbone, {} view"),
+    (r"tokens\.in", "what enters the encoder"),
+    (r"encoder\.(\d+)\.out", "after encoder layer {}"),
+    (r"encoder\.out", "the encoder’s output"),
+    (r"decoder\.\d+\.cross_attention", "what the decoder fetches"),
+    (r"decoder\.out", "the decoder’s output"),
+)
+
+
+def percent(part: float) -> str:
+    """A share as the page has it."""
+    return f"{100 * part:.1f}\N{NO-BREAK SPACE}%" if np.isfinite(part) else "–"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words one after another, as in a sentence."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def site_name(site: str) -> str:
+    """What a site is called on the page, for readers who do not know our names."""
+    for pattern, words in _SITES:
+        if found := re.fullmatch(pattern, site):
+            return words.format(*found.groups())
+    return site
+
+
+def group_name(group: str) -> str:
+    """What a group of tokens is called on the page."""
+    return WORDS.get(group, f"{group} view")
+
 
 @dataclass(frozen=True)
 class Section:
@@ -98,6 +137,9 @@ class Material:
         seed: Of everything random.
         scenes: Rendered scenes a section may ask for, of each kind; 0 for none.
         samples: Activations that a sparse autoencoder may see in training.
+        positions: Of the cube along each side of the work area, where it is drawn at places of our choice.
+        episodes: In which a section may let the policy act, each way; 0 for none.
+        reference: What `load_policy` calls the policy, needed to act.
     """
 
     policy: LeRobotPolicy
@@ -106,6 +148,9 @@ class Material:
     seed: int = 0
     scenes: int = 0
     samples: int = 100_000
+    positions: int = 7
+    episodes: int = 0
+    reference: str = ""
     _drawn: list[str] = field(default_factory=list)
 
     @property
@@ -117,6 +162,24 @@ class Material:
     def layout(self) -> TokenLayout:
         """What the encoder's tokens are."""
         return token_layout(self.act, self.sample.batch(self.policy, [0]))
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the dataset's frames."""
+        return read_info(self.sample.dataset).image_size
+
+    @cached_property
+    def table(self) -> RenderedFrames:
+        """The cube at places all over the work area, drawn anew, the arm at rest."""
+        return rendered_frames(grid_positions(self.positions, self.positions), image_size=self.image_size)
+
+    def last(self, part: str) -> str:
+        """A site of the last decoder layer."""
+        return f"decoder.{len(self.act.model.decoder.layers) - 1}.{part}"
+
+    def captured(self, site: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """What a site says at some rows of the sample."""
+        return capture(self.act, self.sample.batches(self.policy, rows), [site])[site].values
 
     def rng(self, name: str) -> np.random.Generator:
         """Random numbers of a section's own."""
@@ -140,9 +203,12 @@ class Material:
         return Picture(image, f"{FIGURES}/{name}.svg", f"{FIGURES}/{name}.csv", alt, caption, wide)
 
 
-Make = Callable[[Material], Section]
+Make = Callable[[Material], Section | None]
+"""None where nobody asked for it."""
 
-_MODULES: Final = ("autoarm.interp.report_sections", "autoarm.interp.report_methods")
+_MODULES: Final = tuple(
+    f"autoarm.interp.report_{name}" for name in ("attention", "reading", "causal", "memory", "features", "limits")
+)
 _SECTIONS: Final[dict[str, Make]] = {}
 
 
@@ -174,6 +240,9 @@ def write_interp_report(
     frames: int = 400,
     scenes: int = 0,
     samples: int = 100_000,
+    positions: int = 7,
+    episodes: int = 0,
+    reference: str = "",
     seed: int = 0,
     command: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
@@ -188,6 +257,9 @@ def write_interp_report(
         frames: Of the dataset, spread over its episodes.
         scenes: Scenes of each kind to render, for those sections that want some.
         samples: For training sparse autoencoders.
+        positions: Of the cube along each side of the work area, for sections that draw it at places of their choice.
+        episodes: To act in, each way, for the section that measures success; it is left out at 0.
+        reference: What `load_policy` calls the policy, needed to act.
         seed: Of everything random.
         command: The command line that made it.
         progress: Called with a section's name, its number and how many there are.
@@ -205,19 +277,21 @@ def write_interp_report(
     if unknown := [name for name in sections if name not in known]:
         raise InvalidInputError(f"no section {unknown[0]!r}", field="sections", cure=f"choose from {', '.join(known)}")
     check_writable(folder / PAGE)
-    material = Material(policy, sample_dataset(policy, dataset, frames), folder, seed, scenes, samples)
+    sample = sample_dataset(policy, dataset, frames)
+    material = Material(policy, sample, folder, seed, scenes, samples, positions, episodes, reference)
     chosen = [name for name in known if not sections or name in sections]
     made: list[tuple[str, Section]] = []
     for number, name in enumerate(chosen):
         if progress is not None:
             progress(name, number, len(chosen))
-        made.append((name, _make(name, material)))
+        if (said := _make(name, material)) is not None:
+            made.append((name, said))
     page = {
         "title": f"Inside {policy.name}",
         "policy": policy.name,
         "observations": len(material.sample),
         "episodes": len(np.unique(material.sample.episode)),
-        "dataset": Path(dataset).resolve().name,
+        "dataset": Path(dataset).name or Path(dataset).resolve().name,
         "sections": [(name, each, [(_kind(block), block) for block in each.blocks]) for name, each in made],
         "command": shlex.join(command),
         "weights": policy.describe().sha256 or "",
@@ -231,7 +305,7 @@ def write_interp_report(
     return path
 
 
-def _make(name: str, material: Material) -> Section:
+def _make(name: str, material: Material) -> Section | None:
     try:
         return _SECTIONS[name](material)
     except AutoArmError as error:

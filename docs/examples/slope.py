@@ -54,7 +54,9 @@ def main(
     )
     distance = np.linalg.norm(here.xy - cubes[nearest], axis=1)
     inside = inside_hull(here.xy, list(spec.SPOTS.values()))
-    figure, rows = slope_scatter({policy: behaviour, **parts}, distance, inside)
+    # The parts are those of what the policy changes itself between the two places, whatever was demonstrated there.
+    through = {f"its own change, through {name}": part for name, part in parts.items()}
+    figure, rows = slope_scatter({policy: behaviour, **through}, distance, inside)
     save_figure(figure, out / "slope", rows)
     figure, rows = slope_map(behaviour, here.xy, cubes)
     print(save_figure(figure, out / "slope-map", rows))

@@ -267,7 +267,7 @@ def test_overlay_keeps_the_order_of_colours() -> None:
     red[..., 0] = 200
     np.testing.assert_array_equal(overlay(red, np.zeros((2, 2), np.float32), 1.0), red)
     full = overlay(red, np.ones((2, 2), np.float32), 1.0)[0, 0]
-    expected = [0.35 * 200 + 0.65 * 255, 0.0, 0.65 * 170]
+    expected = [0.35 * 200, 0.65 * 255, 0.65 * 200]
     np.testing.assert_allclose(full, expected, atol=0.51)
 
 

@@ -25,9 +25,11 @@ over a batch (Bussmann et al., arXiv:2412.06410), or all above a threshold that 
 arXiv:2407.14435), with a quadratic penalty on deviations from k."""
 
 _DECODER_NORM: Final = 0.1
-_BANDWIDTH: Final = 0.1
-_SPARSITY: Final = 3e-3
-"""Weights of the penalty on deviations from k, beside squared errors that sum to the number of channels at first."""
+_BANDWIDTH: Final = 0.3
+"""Of JumpReLU's straight-through gradients, and where its thresholds begin, in standard deviations of the activations.
+Adam moves a threshold's logarithm by its rate a step: one that began near zero would not arrive in a short training."""
+_SPARSITY: Final = 3e-2
+"""Weight of the penalty on deviations from k, beside squared errors that sum to the number of channels at first."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ def _new(saes: Any, options: TrainOptions, channels: int) -> Any:
             l0_warm_up_steps=options.samples // options.batch // 5,
             jumprelu_bandwidth=_BANDWIDTH,
             jumprelu_init_threshold=_BANDWIDTH,
+            # Else the penalty moves thresholds alone, by the learning rate a step, and weights outgrow them.
+            jumprelu_ste_to_input=True,
         )
         return saes.JumpReLUTrainingSAE(config)
     if options.kind == "topk":

@@ -26,6 +26,10 @@ def test_examples_curves_and_places(folder: Path) -> None:
     tinted = np.abs(best.views.astype(int) - 90).max(axis=2) > 20
     assert tinted[:, :32].all()
     assert not tinted[:, 34:].any()
+    assert records.whereabouts(0) == pytest.approx({"top view": 1, "lateral view": 0, "other tokens": 0})
+    frames, seconds = records.clip(0, 5)
+    assert [frame.shape for frame in frames] == [(48, 128, 3)] * 4
+    np.testing.assert_allclose(seconds, 1 / 30)
     steps, values = records.curve(0, 1)
     np.testing.assert_array_equal([steps, values], [[0, 1, 2, 3], [1, 2, 3, 4]])
     places, means = records.places(0)
@@ -36,6 +40,7 @@ def test_examples_curves_and_places(folder: Path) -> None:
 def test_views_are_pictures_in_the_page(folder: Path) -> None:
     records = FeatureRecords.load(folder)
     assert views.gallery(records, 0, 3, per_episode=False).count("data:image/jpeg;base64,") == 3
+    assert views.gallery(records, 0, 3, per_episode=False, moving=True).count("data:image/webp;base64,") == 3
     assert "there at no observation" in views.gallery(records, 2, 3, per_episode=False)
     assert "data:image/png;base64," in views.curve(records, 0, 1)
     assert "data:image/png;base64," in views.table(records, 0)

@@ -41,6 +41,7 @@ def page(checkpoint: Path, small_dataset: Path, tmp_path_factory: pytest.TempPat
         out,
         frames=60,
         samples=2560,
+        positions=3,
         command=["autoarm", "interp", "report", "a b"],
         progress=lambda *now: seen.append(now),
     )
@@ -52,6 +53,9 @@ def page(checkpoint: Path, small_dataset: Path, tmp_path_factory: pytest.TempPat
 def test_every_section_is_there(page: Path) -> None:
     source = page.read_text(encoding="utf-8")
     for name in section_names():
+        if name == "success":  # which is for those who ask for episodes
+            assert f'id="{name}"' not in source
+            continue
         assert f'<h2 id="{name}">' in source
         assert f'href="#{name}"' in source
     assert "Left out" not in source
@@ -80,6 +84,10 @@ def test_shares_and_parts_sum_to_one(page: Path) -> None:
         assert sum(float(row[group]) for group in ("latent", "state", "top", "lateral")) == pytest.approx(1, abs=1e-4)
     for row in rows("memory-split"):
         assert sum(float(value) for name, value in row.items() if name != "joint") == pytest.approx(1, abs=1e-3)
+    # What is moved by hand has known answers at both ends: nothing, and everything.
+    traced = {(row["layer"], row["tokens"], row["part"]): float(row["effect"]) for row in rows("tracing")}
+    assert traced["decoder", "all", "self-attention"] == pytest.approx(0, abs=1e-4)
+    assert traced["1", "all", "stream"] == pytest.approx(1, abs=1e-4)
     inert = next(row for row in rows("ablation") if row["part"] == "decoder: self-attention")
     assert float(inert["another moment"]) < 1e-5
 
