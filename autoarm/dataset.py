@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -188,6 +190,13 @@ def joint_columns(folder: str | Path) -> tuple[NDArray[np.float32], NDArray[np.f
     info = read_info(folder)
     table = _read_frames(info)
     return _column(table, STATE, info), _column(table, ACTION, info), table["episode_index"].to_numpy()
+
+
+def episode_views(folder: str | Path, episode: int) -> dict[str, NDArray[np.uint8]]:
+    """`episode_frames` of every camera, decoded side by side."""
+    with ThreadPoolExecutor(len(IMAGES)) as threads:
+        decoded = threads.map(partial(episode_frames, folder, episode), IMAGES)
+        return dict(zip(IMAGES, decoded, strict=True))
 
 
 def episode_frames(folder: str | Path, episode: int, camera: str) -> NDArray[np.uint8]:

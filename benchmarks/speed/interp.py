@@ -24,12 +24,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.dataset import IMAGES, episode_frames, joint_columns
+from autoarm.dataset import IMAGES, episode_views, joint_columns
 from autoarm.interp.attention_video import dataset_attention, write_video
 from autoarm.interp.recorder import record_attention
 from autoarm.policies.lerobot import LeRobotPolicy
@@ -90,11 +89,10 @@ def video(policy: LeRobotPolicy, dataset: Path, count: int) -> list[Stage]:
         stages.append(Stage(name, time.perf_counter() - clock, time.process_time() - processor))
         return made
 
-    def decoded(camera: str) -> NDArray[np.uint8]:
-        return np.concatenate([episode_frames(dataset, number, camera) for number in range(last + 1)])[:count]
-
     with TemporaryDirectory() as folder:
-        frames = timed("decode", lambda: {camera: decoded(camera) for camera in IMAGES})
+        views = timed("decode", lambda: [episode_views(dataset, number) for number in range(last + 1)])
+        # Not part of the time: one episode needs no putting together.
+        frames = {camera: np.concatenate([each[camera] for each in views])[:count] for camera in IMAGES}
         track = timed("record", lambda: dataset_attention(policy, states[: len(frames["top"])], frames))
         timed("draw and compress", lambda: write_video(Path(folder) / "video.mp4", track, frames))
     return stages
@@ -193,7 +191,7 @@ def main(options: Options) -> None:
         both = (sum(stage.seconds for stage in stages), sum(stage.processor for stage in stages))
         console.print(f"{lasts:.1f} s of video: {both[0]:.1f} s, {both[1]:.1f} s of the processor")
     if options.json is not None:
-        from autoarm.results import write_text
+        from autoarm.files import write_text
 
         record = {
             "torch": torch.__version__,

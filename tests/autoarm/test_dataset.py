@@ -21,6 +21,7 @@ from autoarm.dataset import (
     check_dataset,
     demonstrations,
     episode_frames,
+    episode_views,
     joint_columns,
     open_lerobot,
     read_collection,
@@ -265,3 +266,10 @@ def test_a_dataset_without_a_sidecar_has_no_cubes(copy: Path) -> None:
     check_dataset(copy)
     with pytest.raises(InvalidFileError, match="where the cube lay"):
         demonstrations(copy)
+
+
+def test_views_are_the_frames_of_each_camera(tiny_dataset: Path) -> None:
+    views = episode_views(tiny_dataset, 1)
+    assert list(views) == list(spec.CAMERAS)
+    for camera, frames in views.items():
+        np.testing.assert_array_equal(frames, episode_frames(tiny_dataset, 1, camera))

@@ -79,11 +79,11 @@ class Attention:
                 track, frames, success = live_attention(policy, scene, self.episode, selection, robot=robot)
                 outcome = ", success" if success else ", no success"
             else:
-                from autoarm.dataset import IMAGES, check_dataset, episode_frames, joint_columns
+                from autoarm.dataset import check_dataset, episode_views, joint_columns
 
                 info = check_dataset(self.dataset)
                 policy = load_act(self.policy, self.device, info.image_size)
-                frames = {camera: episode_frames(self.dataset, self.episode, camera) for camera in IMAGES}
+                frames = episode_views(self.dataset, self.episode)
                 states, _, index = joint_columns(self.dataset)
                 track = dataset_attention(policy, states[index == self.episode], frames, selection)
             track.save(data)
