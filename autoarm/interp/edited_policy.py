@@ -109,7 +109,8 @@ class Seeing:
 
     @property
     def label(self) -> str:
-        return f"{'all but ' if self.hidden else ''}{self.count} {'top' if self.top else 'random'} tokens"
+        seen = "without the" if self.hidden else "with nothing but the"
+        return f"{seen} {self.count} most attended tokens" if self.top else f"{seen[:-4]} {self.count} random tokens"
 
     def edits(self, policy: Any, batch: Batch, rng: np.random.Generator) -> Mapping[str, Edit]:
         attention = attended(policy, batch)
