@@ -21,6 +21,8 @@ from autoarm.interp.named_array import NamedArray
 from autoarm.interp.steering import add, as_long
 from autoarm.interp.token_mask import attended, most_attended, see_only
 from autoarm.interp.tokens import check_act
+from autoarm.interp.wrapped_policy import WrappedPolicy
+from autoarm.policies.protocol import Policy
 from autoarm.results import PolicyRecord
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
@@ -135,7 +137,7 @@ class DecodedFrom:
         return {"encoder.out": put(early_output(policy, batch, self.layers))}
 
 
-class EditedPolicy:
+class EditedPolicy(WrappedPolicy):
     """A LeRobot ACT checkpoint under edits, as a `Policy`.
 
     Args:
@@ -149,8 +151,6 @@ class EditedPolicy:
             begun anew with every edit.
     """
 
-    needs_images = True
-
     def __init__(
         self,
         reference: str,
@@ -160,31 +160,20 @@ class EditedPolicy:
     ) -> None:
         if not recipes:
             raise InvalidInputError("nothing to change", field="recipes", cure="give at least one recipe")
-        self._arguments = (reference, device, image_size)
+        super().__init__(reference, device, image_size)
         self._recipes = tuple(recipes)
-        self._loaded: LeRobotPolicy | None = None
         self.name = f"{reference} {', '.join(recipe.label for recipe in self._recipes)}"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_loaded": None}
+    def _accept(self, loaded: Policy) -> LeRobotPolicy:
+        from autoarm.policies.lerobot import LeRobotPolicy
 
-    @property
-    def inner(self) -> LeRobotPolicy:
-        """The checkpoint itself, which acts unedited."""
-        if self._loaded is None:
-            from autoarm.policies.lerobot import LeRobotPolicy
-            from autoarm.policies.loading import load_policy
-
-            reference, device, image_size = self._arguments
-            loaded = load_policy(reference, device=device, image_size=image_size)
-            act = check_act(loaded.policy if isinstance(loaded, LeRobotPolicy) else loaded)
-            if act.config.temporal_ensemble_coeff is not None:
-                raise IncompatiblePolicyError(
-                    "ensembles its chunks over time", field="policy", cure="give one with temporal_ensemble_coeff null"
-                )
-            assert isinstance(loaded, LeRobotPolicy)
-            self._loaded = loaded
-        return self._loaded
+        act = check_act(loaded.policy if isinstance(loaded, LeRobotPolicy) else loaded)
+        if act.config.temporal_ensemble_coeff is not None:
+            raise IncompatiblePolicyError(
+                "ensembles its chunks over time", field="policy", cure="give one with temporal_ensemble_coeff null"
+            )
+        assert isinstance(loaded, LeRobotPolicy)
+        return loaded
 
     def describe(self) -> PolicyRecord:
         """The checkpoint's record, and what was changed in it."""

@@ -29,6 +29,7 @@ from autoarm.interp.dataset_sample import DatasetSample, sample_dataset
 from autoarm.interp.rendered import RenderedFrames, grid_positions, rendered_frames
 from autoarm.interp.tokens import TokenLayout, check_act, token_layout
 from autoarm.platform_info import describe_platform
+from gym_autoarm import spec
 from gym_autoarm.errors import AutoArmError, InvalidInputError
 from gym_autoarm.rng import stream
 
@@ -162,6 +163,14 @@ class Material:
     def layout(self) -> TokenLayout:
         """What the encoder's tokens are."""
         return token_layout(self.act, self.sample.batch(self.policy, [0]))
+
+    @cached_property
+    def cameras(self) -> list[str]:
+        """Those that the policy sees, in the contract's order. Raises `InvalidInputError` if there is none."""
+        found = [camera for camera in spec.CAMERAS if camera in self.layout.grids]
+        if not found:
+            raise InvalidInputError("this policy has no camera", field="policy", cure="use another")
+        return found
 
     @cached_property
     def image_size(self) -> tuple[int, int]:

@@ -170,9 +170,7 @@ def state(material: Material) -> Section:
 def attribution(material: Material) -> Section:
     """Which patches a joint's next goal hangs on, at one moment, and whether that is so."""
     sample = material.sample
-    cameras = [camera for camera in spec.CAMERAS if camera in material.layout.grids]
-    if not cameras:
-        raise InvalidInputError("this policy has no camera", field="policy", cure="use another")
+    cameras = material.cameras
     baseline = mean_observation(sample.batch(material.policy, material.rows(_LOOKS)), material.act)
     joint = 0
     slot = material.act.config.chunk_size // 2

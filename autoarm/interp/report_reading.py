@@ -27,7 +27,6 @@ from autoarm.interp.probes import (
 from autoarm.interp.report import Material, Section, Text, section, site_name
 from autoarm.interp.translator import fit_translators
 from gym_autoarm import spec
-from gym_autoarm.errors import InvalidInputError
 
 _LOOKS: Final = 64
 """Observations of a section that needs many forward passes."""
@@ -177,9 +176,7 @@ def depth(material: Material) -> Section:
 def pictures(material: Material) -> Section:
     """What the two frames are, as far as hidden states show them."""
     sample = material.sample
-    cameras = [camera for camera in spec.CAMERAS if camera in material.layout.grids]
-    if not cameras:
-        raise InvalidInputError("this policy has no camera", field="policy", cure="use another")
+    cameras = material.cameras
     rows = material.rows(_DRAWN)
     places = [spec.CAMERAS.index(camera) for camera in cameras]
     frames = small_frames(sample.pixels[rows][:, places])

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from autoarm.interp.ood import DETECTOR, Detector
 from autoarm.interp.tokens import check_act
+from autoarm.interp.wrapped_policy import WrappedPolicy
+from autoarm.policies.protocol import Policy
 from autoarm.results import PolicyRecord
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from autoarm.policies.lerobot import LeRobotPolicy
 
 
-class WatchedPolicy:
+class WatchedPolicy(WrappedPolicy):
     """A LeRobot ACT checkpoint as a `Policy`, with a detector beside it; its actions are what they would be anyway.
 
     Each time it is asked for actions the detector looks at the same observation. The first strange one of an episode is
@@ -37,8 +39,6 @@ class WatchedPolicy:
         IncompatiblePolicyError: If the policy is no ACT, or the detector was fitted to another one.
     """
 
-    needs_images = True
-
     def __init__(
         self,
         reference: str,
@@ -46,9 +46,8 @@ class WatchedPolicy:
         device: str = "cpu",
         image_size: tuple[int, int] = spec.IMAGE_SIZE,
     ) -> None:
-        self._arguments = (reference, device, image_size)
+        super().__init__(reference, device, image_size)
         self._file = detector / DETECTOR if detector.is_dir() else detector
-        self._loaded: LeRobotPolicy | None = None
         # Now rather than in a worker, where an error would cost an episode each.
         self._detector = Detector.load(self._file, self.inner.describe().sha256)
         self.name = self.inner.name
@@ -57,25 +56,15 @@ class WatchedPolicy:
         self._step = 0
         self._warned = False
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_loaded": None}
+    def _accept(self, loaded: Policy) -> LeRobotPolicy:
+        from autoarm.policies.lerobot import LeRobotPolicy
 
-    @property
-    def inner(self) -> LeRobotPolicy:
-        """The checkpoint itself."""
-        if self._loaded is None:
-            from autoarm.policies.lerobot import LeRobotPolicy
-            from autoarm.policies.loading import load_policy
-
-            reference, device, image_size = self._arguments
-            loaded = load_policy(reference, device=device, image_size=image_size)
-            if not isinstance(loaded, LeRobotPolicy):
-                raise IncompatiblePolicyError(
-                    f"{reference!r} is no network", field="ood", cure="watch a checkpoint of LeRobot's ACT"
-                )
-            check_act(loaded.policy)
-            self._loaded = loaded
-        return self._loaded
+        if not isinstance(loaded, LeRobotPolicy):
+            raise IncompatiblePolicyError(
+                f"{self._arguments[0]!r} is no network", field="ood", cure="watch a checkpoint of LeRobot's ACT"
+            )
+        check_act(loaded.policy)
+        return loaded
 
     def describe(self) -> PolicyRecord:
         """The checkpoint's record: watching changes nothing."""
