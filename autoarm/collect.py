@@ -22,10 +22,12 @@ from autoarm.collection import RECORD_AGAIN, SIDECAR, Collection, CollectionSett
 from autoarm.dataset import check_dataset, read_collection
 from autoarm.files import read_json
 from autoarm.recording import ENCODERS, RECORD, UNFINISHED, episode_folder, quiet, record_episodes, repo_id
+from autoarm.scene_data import scene_changes
 from gym_autoarm import ENV_ID, spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.rendering import check_image_size
 from gym_autoarm.sampling import spot_position
+from gym_autoarm.scene import Scene
 
 _BYTES_PER_PIXEL: Final = 0.1
 """Of an encoded frame; twice what was measured with h264, 480x640."""
@@ -53,6 +55,7 @@ def collect(
     image_size: tuple[int, int] = spec.IMAGE_SIZE,
     vcodec: str = "h264",
     workers: int | None = None,
+    base: Scene | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Collected:
     """Record demonstrations, or go on with a recording that was interrupted.
@@ -69,6 +72,7 @@ def collect(
         vcodec: `h264` or `libsvtav1`.
         workers: Processes that record; one for each core, up to four, by default. With more than one, a script needs
             the usual `if __name__ == "__main__":`.
+        base: What is not drawn anew in every episode, such as cameras where an arm's real ones are.
         on_progress: Called with the number of episodes recorded and wanted.
 
     Raises:
@@ -78,6 +82,8 @@ def collect(
     settings = collection_settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec)
     if workers is not None and workers < 1:
         raise InvalidInputError(f"{workers} processes cannot record", field="workers", cure="at least 1")
+    if base is not None:
+        settings = settings.model_copy(update={"scene": scene_changes(base)})
     started = new_collection(settings)
     report = on_progress or (lambda done, wanted: None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from autoarm.files import read_json, write_text
 
@@ -53,6 +53,7 @@ class CollectionSettings(_Strict):
     Attributes:
         spots: Names of spots, in order; empty for the whole work area.
         episodes: At each spot, or in all.
+        scene: In what the scenes' base differs from `gym_autoarm.scene.Scene()`; see `autoarm.scene_data`.
     """
 
     seed: int = Field(ge=0)
@@ -60,6 +61,13 @@ class CollectionSettings(_Strict):
     episodes: int = Field(ge=1)
     image_size: tuple[int, int]
     vcodec: str
+    scene: dict[str, Any] = {}
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Datasets of the usual scene keep the digests that they had before there was a choice.
+        data: dict[str, Any] = write(self)
+        return {name: value for name, value in data.items() if name != "scene" or value}
 
     @property
     def total(self) -> int:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from autoarm.collection import CollectionSettings, EpisodeRecord
 from autoarm.dataset import ACTION, IMAGES, STATE, VIDEO_BACKEND
 from autoarm.files import write_text
+from autoarm.scene_data import restore_scene
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import AutoArmError, UnreachablePoseError
@@ -113,7 +114,7 @@ class _Recorder:
         self._partial = partial
         self._settings = settings
         self._env = PickIntoBoxEnv(image_size=settings.image_size)
-        self._distribution = SceneDistribution()
+        self._distribution = SceneDistribution(base=restore_scene(settings.scene))
         self._expert = Expert()
 
     def record(self, index: int) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from autoarm.commands.measured_scene import MeasuredScene
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -47,14 +48,17 @@ class Collect:
     """With --teleop: `live` opens a window of rerun's, NAME.rrd writes a file for it."""
     episode_time: float = 60.0
     """With --teleop: seconds after which an episode without success is discarded."""
+    scene: MeasuredScene = field(default_factory=MeasuredScene)
 
     def run(self) -> int:
         """Record, and say what was recorded."""
         if self.teleop is not None:
+            if self.scene:
+                raise InvalidInputError("is for the expert", field="scene", cure="leave it out with --teleop")
             return self._record_person(self.teleop)
-        for field in ("robot", "view"):
-            if getattr(self, field) is not None:
-                raise InvalidInputError("is for a person who drives", field=field, cure="add --teleop")
+        for option in ("robot", "view"):
+            if getattr(self, option) is not None:
+                raise InvalidInputError("is for a person who drives", field=option, cure="add --teleop")
         if self.body == "real":
             raise InvalidInputError(
                 "the expert knows where the cube is, which a real arm does not",
@@ -121,6 +125,7 @@ class Collect:
                 image_size=self.image_size,
                 vcodec=self.vcodec,
                 workers=self.workers,
+                base=self.scene.load(),
                 on_progress=lambda done, wanted: bar.update(task, completed=done, total=wanted),
             )
         episodes = collected.collection.episodes

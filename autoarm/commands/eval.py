@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from autoarm.commands.measured_scene import MeasuredScene
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -60,6 +61,7 @@ class Eval:
     robot: Path | None = None
     """With --body real: the arm's file (YAML), which also says how large frames are. `autoarm twin --dir DIR` writes
     DIR/robot.yaml."""
+    scene: MeasuredScene = field(default_factory=MeasuredScene)
 
     def run(self) -> int:
         """Evaluate, print the table and write the result."""
@@ -78,6 +80,8 @@ class Eval:
         if self.videos is not None:
             check_writable(self.videos / "video.mp4")
         robot = choose_robot(self.body, self.robot)
+        if robot is not None and self.scene:
+            raise InvalidInputError("is for the simulated arm", field="scene", cure="the robot's file names cameras")
         image_size = self.image_size
         if robot is not None:
             if image_size not in (spec.IMAGE_SIZE, robot.image_size):
@@ -106,7 +110,7 @@ class Eval:
 
             result = evaluate(
                 policy,
-                distribution=SceneDistribution(cube=self.cube),
+                distribution=SceneDistribution(cube=self.cube, base=self.scene.load()),
                 episodes=self.episodes,
                 seed=self.seed,
                 dataset=self.dataset,

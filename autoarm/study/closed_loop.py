@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from autoarm.study.plan import Point
@@ -20,6 +21,11 @@ ABOVE: Final = "above-encoder-mlps"
 """The unit that compares the units before it."""
 _TUNED: Final = "decoder-mlp"
 _DECODER: Final = "decoder.0.mlp"
+
+
+def rank(unit: Unit) -> int:
+    """When a unit's turn is: the intact policy first, what compares units last."""
+    return {NONE: 0, ABOVE: 2}.get(str(unit.variant.get("part")), 1)
 
 
 # -- Knockouts ---------------------------------------------------------------------------------------------------------
@@ -60,7 +66,7 @@ def knockouts(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
 
 def _is_intact(row: Row, unit: Unit, place: str) -> bool:
     conditions = {"part": NONE, "place": place}
-    return row.metric == "success" and (row.arm, row.seed) == (unit.arm, unit.seed) and row.meets(conditions)
+    return row.metric == "success" and row.of(unit.arm, unit.seed) and row.meets(conditions)
 
 
 def _without(workspace: Workspace, unit: Unit) -> Any:
@@ -118,7 +124,7 @@ def finetune_variants(workspace: Workspace, seed: int) -> list[dict[str, Any]]:
 
 def finetune(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
     """Train a part on the new positions; success there, at the old spots, and at third positions."""
-    own = [row for row in done if (row.arm, row.seed) == (unit.arm, unit.seed) and row.value is not None]
+    own = [row for row in done if row.of(unit.arm, unit.seed) and row.value is not None]
     part = str(unit.variant["part"])
     if part == ABOVE:
         return list(_above_encoder_mlps(unit, own))
@@ -151,13 +157,11 @@ def _tuned(workspace: Workspace, unit: Unit, own: Sequence[Row]) -> Iterator[Row
     yield unit.row("samples_per_second", {}, tuner.samples_per_second)
     for step in sorted({0, len(losses) // 4, len(losses) // 2, len(losses) - 1}):
         yield unit.row("loss", {"step": step}, losses[step])
-    folder = workspace.folder / "tuned"
-    try:
+    with tempfile.TemporaryDirectory(dir=workspace.folder) as temporary:
+        folder = Path(temporary) / "tuned"
         save_policy(folder, tuner.policy, tuner.processors)
         policy = LeRobotPolicy(folder, "cpu", effort.image_size)
         yield from _places(workspace, unit, policy, str(folder), own)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _places(workspace: Workspace, unit: Unit, policy: Any, reference: str, own: Sequence[Row]) -> Iterator[Row]:

@@ -42,6 +42,10 @@ class Row(_Strict):
     at: dict[str, Condition] = {}
     value: float | None
 
+    def of(self, arm: str, seed: int) -> bool:
+        """Whether it is about this policy."""
+        return (self.arm, self.seed) == (arm, seed)
+
     def meets(self, conditions: Mapping[str, Condition]) -> bool:
         """Whether its conditions hold these."""
         return all(self.at.get(name) == value for name, value in conditions.items())

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 from autoarm.files import check_writable
+from autoarm.parallel import in_order, run_tasks
 from autoarm.study.plan import Effort, Stage, Study, load_study
 from autoarm.study.rows import Header, Row, RowFile, Size, read_header, read_rows
-from autoarm.study.stages import STAGES, measure, units
+from autoarm.study.stages import STAGES, measure, units, waves
+from autoarm.study.units import Unit
 from autoarm.study.workspace import Workspace
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -49,7 +52,7 @@ def run_study(
         stages: Which; all by default, in their order.
         out: Folder for the rows; by default `benchmarks/results/NAME`, or a folder of its own for `quick`.
         work: Folder for datasets, backbones and policies, which are made again where they are missing.
-        workers: Processes for recording and for episodes.
+        workers: Processes for recording, and for pieces of work: the rows are the same whatever their number.
         effort: Instead of a size's.
         progress: Called before and after every piece.
         say: Told what takes long.
@@ -73,15 +76,33 @@ def run_study(
         path = rows_path(folder, stage)
         check_writable(path)
         file = RowFile(path, header(plan, stage, label, amount))
-        todo = list(units(workspace, stage))
-        for number, unit in enumerate(todo):
-            if progress is not None:
-                progress(Progress(stage, unit.name, number, len(todo)))
-            if unit.name not in file.units:
-                file.add(measure(stage)(workspace, unit, file.rows))
+        wanted = list(units(workspace, stage))
+        missing = [unit for unit in wanted if unit.name not in file.units]
+        for arm in dict.fromkeys(unit.arm for unit in missing):
+            workspace.prepare(arm, stage)
+        done = len(wanted) - len(missing)
+        for wave in waves(missing):
+            start = partial(_Worker, stage, plan, amount, workspace.folder)
+            tasks = [(unit, [row for row in file.rows if row.of(unit.arm, unit.seed)]) for unit in wave]
+            results = in_order(run_tasks(tasks, start, workers=workers))
+            for unit, rows in zip(wave, results, strict=True):
+                file.add(rows)
+                done += 1
+                if progress is not None:
+                    progress(Progress(stage, unit.name, done, len(wanted)))
         if progress is not None:
-            progress(Progress(stage, "", len(todo), len(todo)))
+            progress(Progress(stage, "", len(wanted), len(wanted)))
     return folder
+
+
+class _Worker:
+    """Does pieces of a stage, one after the other, in a process of its own or not."""
+
+    def __init__(self, stage: Stage, study: Study, effort: Effort, folder: Path) -> None:
+        self._measure, self._workspace = measure(stage), Workspace(study, effort, folder)
+
+    def __call__(self, task: tuple[Unit, list[Row]]) -> list[Row]:
+        return self._measure(self._workspace, *task)
 
 
 def check_stages(names: Sequence[str]) -> list[Stage]:

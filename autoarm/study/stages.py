@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
@@ -71,6 +71,14 @@ def _variants(workspace: Workspace, stage: Stage, arm: str, seed: int) -> list[d
         layers = int(workspace.config(arm, seed).policy["n_encoder_layers"])
         return closed_loop.knockout_variants(layers)[: workspace.effort.parts + 1]
     return [{}]
+
+
+def waves(units: Sequence[Unit]) -> list[list[Unit]]:
+    """Units that need nothing of each other, in groups: each group needs at most what is in those before it."""
+    from autoarm.study.closed_loop import rank
+
+    ranks = sorted({rank(unit) for unit in units})
+    return [[unit for unit in units if rank(unit) == each] for each in ranks]
 
 
 @cache

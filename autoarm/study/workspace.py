@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm.rollout import Episode
-from autoarm.study.plan import Demonstrations, Effort, Place, Point, Study, nearest_other, nearest_spot
+from autoarm.study.plan import Demonstrations, Effort, Place, Point, Stage, Study, nearest_other, nearest_spot
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
@@ -149,6 +149,11 @@ class Workspace:
         steps = [max(1, round(phase.steps * self.effort.steps)) for phase in CPU.phases]
         fields = {**recipe.policy, **self.effort.policy}
         config = preset("cpu", steps, policy=fields, image_size=self.effort.frame_size, seed=seed)
+        if recipe.state_dropout is not None:
+            config = replace(config, augmentation=replace(config.augmentation, state_dropout=recipe.state_dropout))
+        if recipe.demonstrations is not None:
+            count = max(1, round(recipe.demonstrations * self.effort.demonstrations))
+            config = replace(config, demonstrations=count)
         if recipe.backbone == "untrained":
             # A step of length nothing: initialised and calibrated like the others, and left so.
             config = replace(config, phases=(Phase(steps=1, learning_rate=0.0, warmup=0),))
@@ -177,6 +182,19 @@ class Workspace:
         shutil.rmtree(out / STATE_FOLDER)  # what continues a run: three times the weights
         (out / _DONE).touch()
         return folder
+
+    def prepare(self, name: str, stage: Stage) -> None:
+        """Make what several policies of an arm, or measurements of a control, begin with, before processes part."""
+        if stage == "finetune":
+            self.dataset(FINETUNING)
+        control = self.study.controls.get(name)
+        if control is not None:
+            self.dataset(control.dataset)
+            return
+        arm = self.study.arms[name]
+        self.dataset(arm.dataset)
+        if arm.backbone == "pretrained":
+            _ = self.backbone
 
     def policy(self, arm: str, seed: int) -> LeRobotPolicy:
         """A policy, loaded; the last one is kept."""
@@ -266,5 +284,6 @@ _DONE: Final = "trained"
 
 
 def spot_name(point: Point) -> str:
-    """A place as `gym_autoarm.sampling.spot_position` reads it."""
-    return f"{point[0]:g}:{point[1]:g}"
+    """A place as `gym_autoarm.sampling.spot_position` reads it: by its name, if it has one."""
+    names = {place: name for name, place in spec.SPOTS.items()}
+    return names.get(point, f"{point[0]:g}:{point[1]:g}")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import AutoArmError, InvalidFileError, InvalidInputError, UnreachablePoseError
 from gym_autoarm.expert import Expert
 from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Scene
 
 SMALL = (96, 128)
 
@@ -265,6 +266,16 @@ def test_the_command_reports_and_exits_with_0(tmp_path: Path, capfd: pytest.Capt
     told = capfd.readouterr()
     assert told.out.startswith("1 episodes, ")
     assert "x264" not in told.err, "the encoder's statistics are of no use to a user"
+
+
+def test_cameras_may_stand_where_the_real_ones_do(tiny_dataset: Path, tmp_path: Path) -> None:
+    base = replace(Scene(), top=replace(Scene().top, fovy=50.0))
+    folder = collect(tmp_path / "d", spots="centre", episodes_per_spot=1, image_size=SMALL, workers=1, base=base).folder
+    (episode,) = Collection.load(folder / SIDECAR).episodes
+    assert episode.scene["top"]["fovy"] == 50.0
+    with pytest.raises(InvalidInputError, match=r"settings\.scene"):
+        collect(folder, spots="centre", episodes_per_spot=1, image_size=SMALL, workers=1)
+    assert "scene" not in json.loads((tiny_dataset / SIDECAR).read_text())["settings"], "digests would change"
 
 
 # -- Bad input -------------------------------------------------------------------------------------------------------

@@ -288,6 +288,17 @@ def test_the_command_prints_a_table_and_writes_the_result(tmp_path, capsys):
     assert list(out.parent.iterdir()) == [out]
 
 
+def test_the_command_takes_what_was_measured_of_a_real_arm(tmp_path):
+    top = tmp_path / "top.yaml"
+    top.write_text("position: [0.21, -0.01, 0.7]\ntarget: [0.2, 0.01, 0.0]\nfovy: 40.5\n")
+    out = tmp_path / "expert.json"
+    assert run("expert", "--episodes", 1, "--scene.top", top, "--out", out) == 0
+    assert restore_scene(Result.load(out).rows[0].scene).top.fovy == 40.5
+    top.write_text("position: [0.21, -0.01, 0.7]\n")
+    with pytest.raises(InvalidFileError, match="target"):
+        run("expert", "--episodes", 1, "--scene.top", top)
+
+
 def test_the_table_counts_stages_cumulatively():
     result = evaluate("expert", distribution=EVERYWHERE_DISTRIBUTION, episodes=3)
     stages = ["reach", "lift", "place"]

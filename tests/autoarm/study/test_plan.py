@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 from autoarm.study.plan import Effort, Study, load_study, study_names
 from autoarm.study.stages import STAGES, units
 from autoarm.study.workspace import Workspace, spot_name
+from autoarm.train.config import CPU
+from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import spot_position
 
@@ -33,9 +36,22 @@ def test_the_study_is_complete(lookup_table: Study) -> None:
 
 
 def test_datasets_differ_in_spots_and_not_in_size(lookup_table: Study) -> None:
-    sizes = {len(each.spots) * each.episodes_per_spot for each in lookup_table.datasets.values()}
-    assert sizes == {60}
+    recorded = {name: len(each.spots) * each.episodes_per_spot for name, each in lookup_table.datasets.items()}
+    assert {arm.demonstrations or recorded[arm.dataset] for arm in lookup_table.arms.values()} == {50}
     assert {len(each.spots) for each in lookup_table.datasets.values()} == {2, 5, 10, 20}
+
+
+def test_the_reference_policies_are_of_the_same_data_and_recipe(lookup_table: Study, tmp_path: Path) -> None:
+    full = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
+    assert [spot_name(point) for point in lookup_table.datasets["spots-5"].spots] == list(spec.SPOTS)
+    assert lookup_table.datasets["spots-5"].seed == 0
+    assert full.config("end-to-end", 3) == replace(CPU, seed=3)
+
+
+def test_an_arm_may_learn_from_fewer_and_hide_the_state(lookup_table: Study, tmp_path: Path) -> None:
+    full = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
+    assert full.config("twenty-spots", 0).demonstrations == 50
+    assert full.config("seeing-state", 0).augmentation.state_dropout == 0.0
 
 
 def test_positions_are_held_out(lookup_table: Study) -> None:
@@ -105,7 +121,7 @@ def test_unknown_studies_are_named() -> None:
 
 def test_effort_scales_the_demonstrations(lookup_table: Study, tiny_effort: Effort, tmp_path: Path) -> None:
     full = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
-    assert full.demonstrations("spots-5").episodes_per_spot == 12
+    assert full.demonstrations("spots-5").episodes_per_spot == 10
     assert full.demonstrations("finetuning").episodes_per_spot == 10
     assert Workspace(lookup_table, tiny_effort, tmp_path).demonstrations("spots-5").episodes_per_spot == 1
 
