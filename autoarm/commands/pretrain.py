@@ -16,9 +16,9 @@ class Pretrain:
 
     out: Path
     """Folder for the backbone."""
-    scenes: int = 2000
+    scenes: int = 3000
     """Scenes, of six frames each."""
-    steps: int = 1500
+    steps: int = 2500
     """Optimiser steps."""
     image_size: tuple[int, int] = (96, 128)
     """Height and width of the frames; the policy's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -43,17 +43,17 @@ class Train:
     """Whether the policy is given the joints' positions."""
     demonstrations: int | None = None
     """How many of the dataset's episodes to learn from, evenly spread over it; all by default."""
-    shift: Annotated[int, tyro.conf.arg(metavar="PIXELS")] = 0
-    """Augmentation: largest shift of an image."""
-    colour: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
+    shift: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
+    """Augmentation, here and below instead of the preset's: largest shift of an image."""
+    colour: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None
     """Augmentation: largest relative change of brightness, contrast and colour."""
-    image_noise: float = 0.0
+    image_noise: float | None = None
     """Augmentation: standard deviation of the noise on pixels, of the full range."""
-    state_noise: float = 0.0
+    state_noise: float | None = None
     """Augmentation: standard deviation of the noise on the joints, in the dataset's standard deviations."""
-    state_dropout: float = 0.0
+    state_dropout: float | None = None
     """Augmentation: share of the samples that hide the joints' positions."""
-    feature_noise: float = 0.0
+    feature_noise: float | None = None
     """Augmentation: standard deviation of the noise on the backbone's feature maps, in their standard deviations."""
     seed: int = 0
     """Of the weights and the order of the samples."""
@@ -79,9 +79,7 @@ class Train:
             cameras=self.cameras,
             state=self.state,
             demonstrations=self.demonstrations,
-            augmentation=Augmentation(
-                self.shift, self.colour, self.image_noise, self.state_noise, self.state_dropout, self.feature_noise
-            ),
+            augmentation={each.name: getattr(self, each.name) for each in fields(Augmentation)},
             seed=self.seed,
         )
         folder = train(

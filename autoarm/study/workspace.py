@@ -148,12 +148,16 @@ class Workspace:
         recipe = self.study.arms[arm]
         steps = [max(1, round(phase.steps * self.effort.steps)) for phase in CPU.phases]
         fields = {**recipe.policy, **self.effort.policy}
-        config = preset("cpu", steps, policy=fields, image_size=self.effort.frame_size, seed=seed)
-        if recipe.state_dropout is not None:
-            config = replace(config, augmentation=replace(config.augmentation, state_dropout=recipe.state_dropout))
-        if recipe.demonstrations is not None:
-            count = max(1, round(recipe.demonstrations * self.effort.demonstrations))
-            config = replace(config, demonstrations=count)
+        count = recipe.demonstrations and max(1, round(recipe.demonstrations * self.effort.demonstrations))
+        config = preset(
+            "cpu",
+            steps,
+            policy=fields,
+            augmentation={"state_dropout": recipe.state_dropout},
+            image_size=self.effort.frame_size,
+            demonstrations=count,
+            seed=seed,
+        )
         if recipe.backbone == "untrained":
             # A step of length nothing: initialised and calibrated like the others, and left so.
             config = replace(config, phases=(Phase(steps=1, learning_rate=0.0, warmup=0),))

@@ -175,6 +175,7 @@ def preset(
     steps: Sequence[int] = (),
     batch_size: Sequence[int] = (),
     policy: Mapping[str, Any] | None = None,
+    augmentation: Mapping[str, float | None] | None = None,
     **changes: Any,
 ) -> TrainConfig:
     """A preset with some fields changed; those that are `None` are left alone.
@@ -184,6 +185,7 @@ def preset(
         steps: Of each phase, instead of the preset's; a phase without steps is dropped.
         batch_size: Of each phase, instead of the preset's.
         policy: Fields of LeRobot's `ACTConfig` on top of the preset's; text is read as JSON where it is JSON.
+        augmentation: Fields of `Augmentation`.
         changes: Other fields of `TrainConfig`.
     """
     try:
@@ -213,8 +215,13 @@ def preset(
         base,
         phases=phases,
         policy={**base.policy, **fields},
-        **{key: value for key, value in changes.items() if value is not None},
+        augmentation=replace(base.augmentation, **_given(augmentation or {})),
+        **_given(changes),
     )
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _read(value: Any) -> Any:

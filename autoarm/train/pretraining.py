@@ -26,6 +26,7 @@ from autoarm.train.calibration import calibrate_batch_norm
 from autoarm.train.config import Phase
 from autoarm.train.features import feature_maps
 from autoarm.train.folding import folded_batch_norm
+from autoarm.train.reader import TokenReader
 from autoarm.train.sampling import BatchSampler
 from autoarm.train.scenes import LABELS, LabelledFrames, Scenes, render_scenes
 from autoarm.train.trainer import Progress, learning_rate
@@ -34,7 +35,6 @@ from gym_autoarm.errors import InvalidInputError
 
 _HELD_OUT: Final = 20
 """Every so-manieth scene is kept for the test."""
-_HIDDEN: Final = 256
 _CALIBRATION: Final = 256
 
 
@@ -51,7 +51,7 @@ class PretrainConfig:
 
     scenes: Scenes = field(default_factory=Scenes)
     image_size: tuple[int, int] = (96, 128)
-    training: Phase = field(default_factory=lambda: Phase(steps=1500, learning_rate=5e-4))
+    training: Phase = field(default_factory=lambda: Phase(steps=2500, learning_rate=5e-4))
     seed: int = 0
 
 
@@ -99,7 +99,7 @@ def pretrain(
 
 
 class _Network:
-    """A backbone with a small head over the maps of both cameras."""
+    """A backbone with a head over the maps of both cameras."""
 
     def __init__(self, data: LabelledFrames, train: NDArray[np.bool_], config: PretrainConfig) -> None:
         self._data, self._config, self._train = data, config, np.flatnonzero(train)
@@ -116,12 +116,7 @@ class _Network:
         order = BatchSampler(len(self._train), _CALIBRATION, config.seed + 1).batch(0)
         calibrate_batch_norm(self.backbone, self._images(self._train[order]))
         height, width = (math.ceil(side / 32) for side in config.image_size)
-        self._head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(len(spec.CAMERAS) * 512 * height * width, _HIDDEN),
-            nn.ReLU(),
-            nn.Linear(_HIDDEN, len(LABELS)),
-        )
+        self._head = TokenReader(len(spec.CAMERAS) * height * width, 512, len(LABELS))
 
     def fit(self, progress: Callable[[Progress], None] | None) -> None:
         phase = self._config.training

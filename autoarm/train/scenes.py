@@ -32,7 +32,7 @@ class Scenes:
         seed: Of everything random.
     """
 
-    count: int = 2000
+    count: int = 3000
     moments: int = 6
     render_size: tuple[int, int] = (240, 320)
     seed: int = 0

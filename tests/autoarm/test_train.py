@@ -422,6 +422,8 @@ def test_a_preset_is_changed_phase_by_phase() -> None:
     assert config.policy["feedforward_activation"] == "gelu"
     assert [phase.backbone for phase in preset("cpu", (0, 5)).phases] == ["frozen"]
     assert [config.phase_at(step)[1] for step in (0, 9, 10, 29)] == [0, 0, 10, 10]
+    changed = preset("cpu", augmentation={"shift": 2, "state_dropout": None}).augmentation
+    assert changed == replace(preset("cpu").augmentation, shift=2)
     with pytest.raises(InvalidInputError, match="one number for each of the preset's 2 phases"):
         preset("cpu", (10,))
     with pytest.raises(InvalidInputError, match="no step is left"):

@@ -51,7 +51,7 @@ def test_the_reference_policies_are_of_the_same_data_and_recipe(lookup_table: St
 def test_an_arm_may_learn_from_fewer_and_hide_the_state(lookup_table: Study, tmp_path: Path) -> None:
     full = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
     assert full.config("twenty-spots", 0).demonstrations == 50
-    assert full.config("seeing-state", 0).augmentation.state_dropout == 0.0
+    assert full.config("state-hidden", 0).augmentation.state_dropout == 0.5
 
 
 def test_positions_are_held_out(lookup_table: Study) -> None:
