@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,14 +15,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib.resources import files
+from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from autoarm_hardware.twin import hand
 from autoarm_hardware.twin.calibration import follower_calibration
@@ -29,6 +34,7 @@ from autoarm_hardware.twin.device import Twin
 from autoarm_hardware.twin.protocol import Instruction, Packet
 from autoarm_hardware.twin.servo import Servo
 from gym_autoarm import spec
+from gym_autoarm.kinematics import ArmKinematics
 from gym_autoarm.task import TaskMonitor
 
 Running = Callable[..., AbstractContextManager[Twin]]
@@ -186,6 +192,51 @@ def test_lerobot_teleoperate(running: Running) -> None:
     # At most 25 degrees/s in the wave: a few control steps of delay, more where the machine is busy.
     assert np.median(np.abs(leader - follower)) < 3
     assert np.corrcoef(leader[:, 0], follower[:, 0])[0, 1] > 0.95
+
+
+@pytest.mark.skipif(find_spec("placo") is None, reason="LeRobot computes kinematics with placo: tox run -e kinematics")
+@patiently
+def test_lerobot_find_joint_limits(running: Running, tmp_path: Path) -> None:
+    kinematics = ArmKinematics()
+    with as_file(files("autoarm_assets") / "so101.xml") as path:
+        (tmp_path / "arm.urdf").write_text(urdf(mujoco.MjModel.from_xml_path(str(path))))
+    options = [f"--urdf_path={tmp_path / 'arm.urdf'}", "--target_frame_name=gripper_link"]
+    options += ["--warmup_time_s=1", "--teleop_time_s=6"]
+    with running(leader_hand=hand.wave) as twin:
+        command_line = [*arguments(twin, "follower"), *arguments(twin, "leader"), *options]
+        with started(lerobot("find-joint-limits"), *command_line) as command:
+            command.wait_for("RECORDING STARTED")
+            seen, placed = [], []
+            while "Time limit reached" not in command.said:
+                seen.append(twin.follower.body.position)
+                placed.append(kinematics.body_pose(seen[-1], "gripper")[0])
+                time.sleep(0.02)
+            assert command.finish() == 0, command.said
+    told = {name: ast.literal_eval(text) for name, text in re.findall(r"(\w+_\w+) = (\[.*\])", command.said)}
+    for side, edge in (("min", np.min), ("max", np.max)):
+        np.testing.assert_allclose(told[f"{side}_pos"], edge(seen, axis=0), atol=1.5)
+        np.testing.assert_allclose(told[f"{side}_ee"], edge(placed, axis=0), atol=0.01)
+
+
+def urdf(model: mujoco.MjModel) -> str:
+    """The arm's joints, and no more, in the format that LeRobot's kinematics reads."""
+    parts = []
+    for index in range(1, model.nbody):
+        body = model.body(index)
+        parts.append(f'<link name="{body.name}_link"/>')
+        if body.parentid[0] == 0:
+            continue
+        xyz = " ".join(map(str, body.pos))
+        rpy = " ".join(
+            map(str, Rotation.from_quat(body.quat, scalar_first=True).as_euler("xyz", suppress_warnings=True))
+        )
+        joint = model.joint(body.jntadr[0])
+        parts.append(
+            f'<joint name="{joint.name}" type="revolute"><parent link="{model.body(body.parentid[0]).name}_link"/>'
+            f'<child link="{body.name}_link"/><origin xyz="{xyz}" rpy="{rpy}"/><axis xyz="0 0 1"/>'
+            '<limit lower="-3.2" upper="3.2" effort="3" velocity="10"/></joint>'
+        )
+    return f'<robot name="arm">{"".join(parts)}</robot>'
 
 
 @patiently
