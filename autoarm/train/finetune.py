@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ class FinetuneConfig:
         demonstrations: How many of the dataset's episodes are learnt from, evenly spread over it; None for all.
         rank: Of the adapters, for the part `lora`.
         cached: Whether to compute what comes before the trained parts once; for comparison.
+        dtype: Arithmetic of the forward pass, and what is kept; bfloat16 is autocast, and keeps half precision.
         seed: Of the order of samples and of everything random.
     """
 
@@ -52,6 +53,7 @@ class FinetuneConfig:
     demonstrations: int | None = None
     rank: int = 16
     cached: bool = True
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
     seed: int = 0
 
 
@@ -150,7 +152,7 @@ class Finetuner:
         for step in range(phase.steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, phase)
-            with torch.autocast("cpu", torch.bfloat16):
+            with self._arithmetic():
                 loss = loss_of(sampler.batch(step))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -207,12 +209,16 @@ class Finetuner:
 
     @torch.no_grad()
     def _compute(self, of: Callable[[NDArray[np.int64]], Tensor]) -> Tensor:
-        """Of all samples, in half precision."""
+        """Of all samples."""
+        kept = torch.float32 if self._config.dtype == "float32" else torch.float16
         parts = []
-        with folded_batch_norm(backbone_of(self.policy)), torch.autocast("cpu", torch.bfloat16):
+        with folded_batch_norm(backbone_of(self.policy)), self._arithmetic():
             for first in range(0, len(self._data), _BATCH):
-                parts.append(of(np.arange(first, min(first + _BATCH, len(self._data)))).half())
+                parts.append(of(np.arange(first, min(first + _BATCH, len(self._data)))).to(kept))
         return torch.cat(parts)
+
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self._config.dtype == "bfloat16")
 
     def _maps(self, indices: NDArray[np.int64]) -> Tensor:
         return torch.stack(feature_maps(backbone_of(self.policy), self._images(indices)), dim=1)

@@ -120,10 +120,11 @@ def test_what_is_kept_gives_the_losses_of_the_images(
     tmp_path: Path, tiny_dataset: Path, part: str, pre_norm: bool
 ) -> None:
     folder = write_policy(tmp_path / "act", pre_norm=pre_norm)
-    config = FinetuneConfig((part,), TRAINING)
+    # In half the precision, Adam's first steps make as much of rounding as of gradients.
+    config = FinetuneConfig((part,), TRAINING, dtype="float32")
     kept = Finetuner(folder, tiny_dataset, config).run()
     live = Finetuner(folder, tiny_dataset, replace(config, cached=False)).run()
-    assert kept == pytest.approx(live, abs=2e-3)
+    assert kept == pytest.approx(live, abs=1e-4)
     assert kept[-1] != kept[0]
 
 
