@@ -51,7 +51,7 @@ def knockouts(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
     policy = _without(workspace, unit)
     reference = policy if unit.variant["part"] != NONE else str(workspace.checkpoint(unit.arm, unit.seed))
     before = {
-        place: mean_or_none([row.value for row in done if row.value is not None and _is_intact(row, unit, place)])
+        place: mean_or_none([row.value for row in done if row.value is not None and _is_intact(row, place)])
         for place in places
     }
     rows = []
@@ -64,9 +64,9 @@ def knockouts(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
     return rows
 
 
-def _is_intact(row: Row, unit: Unit, place: str) -> bool:
+def _is_intact(row: Row, place: str) -> bool:
     conditions = {"part": NONE, "place": place}
-    return row.metric == "success" and row.of(unit.arm, unit.seed) and row.meets(conditions)
+    return row.metric == "success" and row.meets(conditions)
 
 
 def _without(workspace: Workspace, unit: Unit) -> Any:
@@ -124,7 +124,7 @@ def finetune_variants(workspace: Workspace, seed: int) -> list[dict[str, Any]]:
 
 def finetune(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
     """Train a part on the new positions; success there, at the old spots, and at third positions."""
-    own = [row for row in done if row.of(unit.arm, unit.seed) and row.value is not None]
+    own = [row for row in done if row.value is not None]
     part = str(unit.variant["part"])
     if part == ABOVE:
         return list(_above_encoder_mlps(unit, own))
@@ -171,7 +171,7 @@ def _places(workspace: Workspace, unit: Unit, policy: Any, reference: str, own: 
         episodes = workspace.episodes(place, points, workspace.effort.finetune_episodes)
         successes = workspace.successes(policy, reference, episodes)
         yield from _success_rows(unit, place, successes)
-        before = mean_or_none([row.value for row in own if _is_intact(row, unit, place) and row.value is not None])
+        before = mean_or_none([row.value for row in own if _is_intact(row, place) and row.value is not None])
         if before is not None:
             yield unit.row("gain", {"place": place}, _rate(successes) - before)
 

@@ -13,6 +13,7 @@ from autoarm.study.units import Unit
 from autoarm.study.workspace import Workspace
 
 Measure = Callable[[Workspace, Unit, list[Row]], list[Row]]
+"""Rows of a unit; given, besides, those that the stage has of the same policy already."""
 
 
 @dataclass(frozen=True)

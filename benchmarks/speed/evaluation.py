@@ -25,6 +25,7 @@ import tyro
 
 from autoarm.bench.run import Progress, bench
 from autoarm.evaluate import PolicySource, run_episodes
+from autoarm.files import write_text
 from autoarm.policies.loading import shipped_policies
 from autoarm.rollout import Episode
 from gym_autoarm.sampling import SceneDistribution
@@ -139,7 +140,7 @@ def main() -> None:
     text = json.dumps(asdict(measure(options)), indent=1)
     print(text)
     if options.json is not None:
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_text(options.json, text + "\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import tyro
 
+from autoarm.files import write_text
 from autoarm.policies.loading import shipped_policies
 from autoarm.train.config import Phase
 from autoarm.train.finetune import FinetuneConfig, Finetuner
@@ -100,7 +101,7 @@ def main() -> None:
     text = json.dumps(asdict(measure(options)), indent=1)
     print(text)
     if options.json is not None:
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_text(options.json, text + "\n")
 
 
 if __name__ == "__main__":
