@@ -54,7 +54,7 @@ def run_study(
         work: Folder for datasets, backbones and policies, which are made again where they are missing.
         workers: Processes for recording, and for pieces of work: the rows are the same whatever their number.
         effort: Instead of a size's.
-        progress: Called before and after every piece.
+        progress: Called after every piece, and after every stage.
         say: Told what takes long.
 
     Returns:

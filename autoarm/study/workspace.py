@@ -172,20 +172,25 @@ class Workspace:
 
     def checkpoint(self, arm: str, seed: int) -> Path:
         """Checkpoint of a policy; trained if it is missing, continued if it was interrupted."""
+        from filelock import FileLock
+
         from autoarm.train.checkpoint import POLICY_FOLDER, STATE_FOLDER
         from autoarm.train.run import train
 
         recipe = self.study.arms[arm]
         out = self.folder / "policies" / f"{arm}-{seed}"
-        if (out / POLICY_FOLDER / "model.safetensors").is_file() and (out / _DONE).is_file():
-            return out / POLICY_FOLDER
-        backbone = self.backbone if recipe.backbone == "pretrained" else None
-        dataset = self.dataset(recipe.dataset)
-        self.say(f"training {arm}, seed {seed}")
-        folder = train(dataset, out, self.config(arm, seed), device="cpu", quiet=True, backbone=backbone)
-        shutil.rmtree(out / STATE_FOLDER)  # what continues a run: three times the weights
-        (out / _DONE).touch()
-        return folder
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Pieces of work that need the same missing policy may be at it in several processes.
+        with FileLock(out.with_name(f"{out.name}.lock")):
+            if (out / POLICY_FOLDER / "model.safetensors").is_file() and (out / _DONE).is_file():
+                return out / POLICY_FOLDER
+            backbone = self.backbone if recipe.backbone == "pretrained" else None
+            dataset = self.dataset(recipe.dataset)
+            self.say(f"training {arm}, seed {seed}")
+            folder = train(dataset, out, self.config(arm, seed), device="cpu", quiet=True, backbone=backbone)
+            shutil.rmtree(out / STATE_FOLDER)  # what continues a run: three times the weights
+            (out / _DONE).touch()
+            return folder
 
     def prepare(self, name: str, stage: Stage) -> None:
         """Make what several policies of an arm, or measurements of a control, begin with, before processes part."""
