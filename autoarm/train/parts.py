@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 
+# A fine-tuned policy sees the latent's zero of inference, so the VAE's own encoder is no part of what learns.
 _PATTERNS: Final = {
     "decoder-mlp": r"model\.decoder\.layers\.\d+\.(linear1|linear2|norm3)\.",
     "cross-attention": r"model\.decoder\.layers\.\d+\.(multihead_attn|norm2)\.",
     "decoder-self-attention": r"model\.decoder\.layers\.\d+\.(self_attn|norm1)\.",
     "head": r"model\.action_head\.",
-    "transformer": r"model\.(?!backbone\.)",
-    "all": r"model\.",
+    "transformer": r"model\.(?!backbone\.|vae_)",
+    "all": r"model\.(?!vae_)",
 }
 _ENCODER_MLP: Final = re.compile(r"encoder-mlp-(\d+)")
 RANDOM_SUBSET: Final = "random-subset"

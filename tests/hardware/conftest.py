@@ -9,9 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scservo_sdk import PortHandler
 
 from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.servo import Drive, Motion, Servo
+
+
+class Patience:
+    """How long Feetech's SDK waits for an answer at least, in milliseconds."""
+
+    least = 1000.0
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    """Feetech's SDK waits longer than the 50 ms that LeRobot tells it to: a busy machine may take them all.
+
+    A test of what a missing answer leads to sets `least` to 0 once its arm is connected.
+    """
+    patience = Patience()
+
+    def is_packet_timeout(port: PortHandler) -> bool:
+        return bool(port.getTimeSinceStart() > max(port.packet_timeout, patience.least))
+
+    monkeypatch.setattr(PortHandler, "isPacketTimeout", is_packet_timeout)
+    return patience
 
 
 class BenchJoint:

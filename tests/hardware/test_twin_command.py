@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +38,10 @@ from gym_autoarm.task import TaskMonitor
 Running = Callable[..., AbstractContextManager[Twin]]
 
 
+# What has LeRobot's own commands, unmodified, wait longer for a servo: a busy machine may take the 50 ms they set.
+PATIENCE = Path(__file__).parent / "patience"
+
+
 class Command:
     """A program that talks: what it has said so far, and a way to press Enter."""
 
@@ -49,7 +51,7 @@ class Command:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(PATIENCE)},
         )
         self.said = ""
         self._listener = threading.Thread(target=self._listen)
@@ -101,22 +103,6 @@ def arguments(twin: Twin, arm: str) -> list[str]:
     return list(note[arm]["arguments"])
 
 
-def patiently(test: Callable[..., None]) -> Callable[..., None]:
-    """Try again where the machine was too busy: LeRobot gives a servo 50 ms to answer, and asks only once."""
-
-    @functools.wraps(test)
-    def attempt(*args: Any, **kwargs: Any) -> None:
-        for _ in range(5):
-            try:
-                return test(*args, **kwargs)
-            except AssertionError as error:
-                if "There is no status packet" not in str(error) and "motor check failed" not in str(error):
-                    raise
-        return test(*args, **kwargs)
-
-    return attempt
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_command_serves_and_clears_up(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "twin"
@@ -145,7 +131,6 @@ def test_bad_settings_are_refused_before_anything_is_made(tmp_path: Path, bad: l
     assert list(tmp_path.iterdir()) == []
 
 
-@patiently
 def test_lerobot_calibrate(running: Running) -> None:
     moving = threading.Event()
     start = 0.0
@@ -161,7 +146,7 @@ def test_lerobot_calibrate(running: Running) -> None:
             command.wait_for("Recording positions")
             start = twin.follower.body.data.time
             moving.set()
-            time.sleep(1.1 * hand.SWEEP_PERIOD / 4.0)
+            time.sleep(2.1 * hand.SWEEP_PERIOD / 4.0)  # twice: a busy machine may miss a joint's end once
             command.press_enter()
             assert command.finish() == 0, command.said
         found = json.loads((twin.folder.path / "calibration/follower.json").read_text())
@@ -175,7 +160,6 @@ def test_lerobot_calibrate(running: Running) -> None:
         ]
 
 
-@patiently
 def test_lerobot_teleoperate(running: Running) -> None:
     with running(leader_hand=hand.wave) as twin:
         command_line = [*arguments(twin, "follower"), *arguments(twin, "leader"), "--fps=30", "--teleop_time_s=6"]
@@ -195,7 +179,6 @@ def test_lerobot_teleoperate(running: Running) -> None:
 
 
 @pytest.mark.skipif(find_spec("placo") is None, reason="LeRobot computes kinematics with placo: tox run -e kinematics")
-@patiently
 def test_lerobot_find_joint_limits(running: Running, tmp_path: Path) -> None:
     kinematics = ArmKinematics()
     with as_file(files("autoarm_assets") / "so101.xml") as path:
@@ -239,7 +222,6 @@ def urdf(model: mujoco.MjModel) -> str:
     return f'<robot name="arm">{"".join(parts)}</robot>'
 
 
-@patiently
 def test_lerobot_setup_motors(running: Running) -> None:
     with running(calibrated=False) as twin:
         new = [Servo(joint) for joint in twin.follower.body.joints]  # as delivered: all of them have id 1
@@ -253,9 +235,7 @@ def test_lerobot_setup_motors(running: Running) -> None:
         assert [servo["ID"] for servo in new] == [1, 2, 3, 4, 5, 6]
 
 
-@patiently
 def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "wave", ignore_errors=True)  # of an attempt before
     dataset = ["--dataset.repo_id=local/wave", f"--dataset.root={tmp_path / 'wave'}"]
     with running(leader_hand=hand.wave) as twin:
         options = ["--dataset.single_task=wave", "--dataset.num_episodes=1", "--dataset.episode_time_s=4"]
@@ -285,9 +265,7 @@ def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@patiently
 def test_lerobot_record_with_cameras(running: Running, tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "seen", ignore_errors=True)  # of an attempt before
     with running(leader_hand=hand.wave, image_size=(96, 128)) as twin:
         arms = [*arguments(twin, "follower"), *arguments(twin, "cameras"), *arguments(twin, "leader")]
         options = ["--dataset.repo_id=local/seen", f"--dataset.root={tmp_path / 'seen'}", "--dataset.single_task=wave"]
@@ -304,7 +282,6 @@ def test_lerobot_record_with_cameras(running: Running, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@patiently
 def test_lerobot_rollout_with_the_reference_policy(running: Running) -> None:
     policy = Path(str(files("autoarm_assets"))) / "policies/act-five-spots"
     with running() as twin:
