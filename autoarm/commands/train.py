@@ -41,6 +41,9 @@ class Train:
     """Cameras that the policy sees."""
     state: bool = True
     """Whether the policy is given the joints' positions."""
+    relative_actions: bool = False
+    """Whether it learns where to go from where the joints are when it looks. For this project's commands: LeRobot's own
+    would add where the joints are later on."""
     demonstrations: int | None = None
     """How many of the dataset's episodes to learn from, evenly spread over it; all by default."""
     shift: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
@@ -78,6 +81,7 @@ class Train:
             image_size=self.image_size,
             cameras=self.cameras,
             state=self.state,
+            relative_actions=self.relative_actions,
             demonstrations=self.demonstrations,
             augmentation={each.name: getattr(self, each.name) for each in fields(Augmentation)},
             seed=self.seed,

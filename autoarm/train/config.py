@@ -71,6 +71,7 @@ class TrainConfig:
         policy: Fields of LeRobot's configuration of it.
         cameras: Those that the policy sees.
         state: Whether the policy is given the joints' positions.
+        relative_actions: Whether actions are learnt relative to the joints' positions when the policy looks.
         demonstrations: How many of the dataset's episodes are learnt from, evenly spread over it; None for all.
         augmentation: What is done to samples.
         weight_decay: AdamW's.
@@ -87,6 +88,7 @@ class TrainConfig:
     policy: dict[str, Any] = field(default_factory=dict)
     cameras: tuple[str, ...] = ("top", "lateral")
     state: bool = True
+    relative_actions: bool = False
     demonstrations: int | None = None
     augmentation: Augmentation = Augmentation()
     weight_decay: float = 1e-4

@@ -66,6 +66,17 @@ class ChunkDataset:
             "action_is_pad": torch.from_numpy(padded),
         }
 
+    def relative_action_stats(self) -> dict[str, Tensor]:
+        """Of the actions of all samples relative to their states, as LeRobot keeps them of a dataset."""
+        joints = self.joints(np.arange(len(self)))
+        relative = (joints["action"] - joints["observation.state"][:, None])[~joints["action_is_pad"]]
+        return {
+            "mean": relative.mean(0),
+            "std": relative.std(0),
+            "min": relative.amin(0),
+            "max": relative.amax(0),
+        }
+
     def images(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         """The images alone."""
         return {f"observation.images.{camera}": self._camera(indices, camera) for camera in self._cameras}

@@ -140,7 +140,11 @@ class Trainer:
         self._backbone = backbone_of(self.policy)
         # Convolutions on a CPU with bfloat16 are fastest with the channels innermost, which is how frames arrive.
         self._backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.processors: Pipelines = make_processors(self.policy.config, stats, config.image_size)
+        if config.relative_actions:
+            stats = {**stats, "action": data.relative_action_stats()}
+        self.processors: Pipelines = make_processors(
+            self.policy.config, stats, config.image_size, config.relative_actions
+        )
         self._samplers: dict[int, BatchSampler] = {}
         self._maps: FeatureMaps | None = None
         if backbone is not None:

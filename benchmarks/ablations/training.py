@@ -59,6 +59,7 @@ ROWS: Final[dict[str, Row]] = {
     "vae": Row("with the VAE", ("--policy", "use_vae", "true")),
     "dropout": Row("dropout of 0.1", ("--policy", "dropout", "0.1")),
     "wide": Row("512 wide, feed-forward 3200", ("--policy", "dim_model", "512", "dim_feedforward", "3200")),
+    "relative-actions": Row("actions relative to where the joints are", ("--relative-actions",)),
     "no-state": Row("without the joints' positions", ("--no-state",)),
     "state-noise": Row("noise of 0.1 on the joints' positions", ("--state-noise", "0.1")),
     "state-dropout": Row("joints' positions hidden in half of the samples", ("--state-dropout", "0.5")),

@@ -393,6 +393,26 @@ np.save({str(tmp_path / "actions.npy")!r}, after(policy.predict_action_chunk(bef
     np.testing.assert_allclose(np.load(tmp_path / "actions.npy"), expected.numpy(), atol=1e-4)
 
 
+def test_relative_actions_start_where_the_joints_are(tmp_path: Path) -> None:
+    run = trainer(tmp_path, replace(SMALL, relative_actions=True, dtype="float32"))
+    run.run(until=1)
+    with torch.no_grad():  # a policy that always says the mean
+        run.policy.model.action_head.weight.zero_()
+        run.policy.model.action_head.bias.zero_()
+    run.save()
+    policy = LeRobotPolicy(tmp_path, image_size=(32, 48))
+    data = demonstrations().joints(np.arange(42))
+    used = ~data["action_is_pad"]
+    mean = (data["action"] - data["observation.state"][:, None])[used].mean(0).numpy()
+    for position in (0.0, 30.0):
+        pixels = dict.fromkeys(("top", "lateral"), np.zeros((32, 48, 3), np.uint8))
+        actions = policy.act({"pixels": pixels, "agent_pos": np.full(6, position, np.float32)}, {})
+        np.testing.assert_allclose(actions, np.tile(position + mean, (4, 1)), atol=1e-4)
+    learnt = run.processors[0](data)["action"][used]
+    torch.testing.assert_close(learnt.mean(0), torch.zeros(6), atol=1e-3, rtol=0)
+    torch.testing.assert_close(learnt.std(0), torch.ones(6), atol=1e-2, rtol=0)
+
+
 def test_inference_sees_what_training_saw(tmp_path: Path) -> None:
     from autoarm.train.frames import resize
 
