@@ -98,6 +98,7 @@ class Arm(_Strict):
         policy: Fields of LeRobot's configuration, instead of the preset's.
         demonstrations: How many of the dataset's are learnt from, evenly spread over it; all by default.
         state_dropout: Share of the samples that hide the joints' positions, instead of the preset's.
+        steps: Optimiser steps of the last phase of training, instead of the preset's.
     """
 
     about: str
@@ -105,6 +106,7 @@ class Arm(_Strict):
     backbone: Literal["trained", "pretrained", "untrained"]
     demonstrations: int | None = Field(default=None, ge=1)
     state_dropout: float | None = Field(default=None, ge=0, le=1)
+    steps: int | None = Field(default=None, ge=1)
     policy: dict[str, Any] = Field(default_factory=dict)
     seeds: int = Field(ge=1)
 

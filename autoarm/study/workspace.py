@@ -146,7 +146,10 @@ class Workspace:
         from autoarm.train.config import CPU, Phase, preset
 
         recipe = self.study.arms[arm]
-        steps = [max(1, round(phase.steps * self.effort.steps)) for phase in CPU.phases]
+        phases = [phase.steps for phase in CPU.phases]
+        if recipe.steps is not None:
+            phases[-1] = recipe.steps
+        steps = [max(1, round(each * self.effort.steps)) for each in phases]
         fields = {**recipe.policy, **self.effort.policy}
         count = recipe.demonstrations and max(1, round(recipe.demonstrations * self.effort.demonstrations))
         config = preset(

@@ -48,10 +48,11 @@ def test_the_reference_policies_are_of_the_same_data_and_recipe(lookup_table: St
     assert full.config("end-to-end", 3) == replace(CPU, seed=3)
 
 
-def test_an_arm_may_learn_from_fewer_and_hide_the_state(lookup_table: Study, tmp_path: Path) -> None:
+def test_an_arm_may_learn_from_fewer_in_fewer_steps_and_hide_the_state(lookup_table: Study, tmp_path: Path) -> None:
     full = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
     assert full.config("twenty-spots", 0).demonstrations == 50
     assert full.config("state-hidden", 0).augmentation.state_dropout == 0.5
+    assert [phase.steps for phase in full.config("pretrained", 0).phases] == [CPU.phases[0].steps, 1200]
 
 
 def test_positions_are_held_out(lookup_table: Study) -> None:
