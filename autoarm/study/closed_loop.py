@@ -6,12 +6,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from autoarm.study.plan import Point
 from autoarm.study.rows import Row
 from autoarm.study.units import Unit, mean_or_none
 from autoarm.study.workspace import FINETUNING, Workspace
+
+if TYPE_CHECKING:
+    from autoarm.policies.protocol import Policy
 
 Kind = Literal["zero", "mean", "resample"]
 
@@ -49,7 +52,6 @@ def knockouts(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
         if points := [point for point, at in held if at == place]:
             places[place] = points
     policy = _without(workspace, unit)
-    reference = policy if unit.variant["part"] != NONE else str(workspace.checkpoint(unit.arm, unit.seed))
     before = {
         place: mean_or_none([row.value for row in done if row.value is not None and _is_intact(row, place)])
         for place in places
@@ -57,7 +59,7 @@ def knockouts(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
     rows = []
     for place, points in places.items():
         episodes = workspace.episodes(place, points, workspace.effort.episodes)
-        successes = workspace.successes(policy, reference, episodes)
+        successes = workspace.successes(policy, episodes)
         rows += _success_rows(unit, place, successes)
         if before[place]:
             rows.append(unit.row("kept_success", {"place": place}, _rate(successes) / (before[place] or 1.0)))
@@ -129,8 +131,7 @@ def finetune(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
     if part == ABOVE:
         return list(_above_encoder_mlps(unit, own))
     if part == NONE:
-        checkpoint = str(workspace.checkpoint(unit.arm, unit.seed))
-        return list(_places(workspace, unit, workspace.policy(unit.arm, unit.seed), checkpoint, own))
+        return list(_places(workspace, unit, workspace.policy(unit.arm, unit.seed), own))
     return list(_tuned(workspace, unit, own))
 
 
@@ -161,15 +162,15 @@ def _tuned(workspace: Workspace, unit: Unit, own: Sequence[Row]) -> Iterator[Row
         folder = Path(temporary) / "tuned"
         save_policy(folder, tuner.policy, tuner.processors)
         policy = LeRobotPolicy(folder, "cpu", effort.image_size)
-        yield from _places(workspace, unit, policy, str(folder), own)
+        yield from _places(workspace, unit, policy, own)
 
 
-def _places(workspace: Workspace, unit: Unit, policy: Any, reference: str, own: Sequence[Row]) -> Iterator[Row]:
+def _places(workspace: Workspace, unit: Unit, policy: Policy, own: Sequence[Row]) -> Iterator[Row]:
     plan = workspace.study.finetuning
     old = list(workspace.study.datasets[workspace.study.arms[unit.arm].dataset].spots)
     for place, points in {"tuned": plan.tuned, "old": old, "third": plan.third}.items():
         episodes = workspace.episodes(place, points, workspace.effort.finetune_episodes)
-        successes = workspace.successes(policy, reference, episodes)
+        successes = workspace.successes(policy, episodes)
         yield from _success_rows(unit, place, successes)
         before = mean_or_none([row.value for row in own if _is_intact(row, place) and row.value is not None])
         if before is not None:

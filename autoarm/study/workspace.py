@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autoarm.interp.dataset_sample import DatasetSample
     from autoarm.interp.rendered import RenderedFrames
     from autoarm.policies.lerobot import LeRobotPolicy
+    from autoarm.policies.protocol import Policy
     from autoarm.train.config import TrainConfig
 
 Floats = NDArray[np.float64]
@@ -70,7 +71,7 @@ class Workspace:
         study: What it is for.
         effort: How much.
         folder: For what takes long and can be made again: datasets, backbones, policies.
-        workers: Processes for episodes and recording.
+        workers: Processes for recording and for the scenes of pretraining.
         say: Told what is being made.
         kept: What a stage wants to find again for the next policy, by a name of its own.
     """
@@ -276,19 +277,13 @@ class Workspace:
             found.append(Episode(place, index, seed, scene))
         return found
 
-    def successes(self, policy: Any, reference: str | Any, episodes: list[Episode]) -> list[bool]:
-        """Whether each episode ended with the cube in the box.
-
-        Args:
-            policy: To act in this process.
-            reference: How others load it: what `load_policy` takes, or a policy that can be pickled.
-            episodes: What to run.
-        """
+    def successes(self, policy: Policy, episodes: list[Episode]) -> list[bool]:
+        """Whether each episode ended with the cube in the box; in this process, since pieces of work have their own."""
         from autoarm.evaluate import PolicySource, run_episodes
 
         effort = self.effort
-        source = PolicySource(reference, image_size=effort.image_size, time_limit=effort.time_limit)
-        return [done.row.success for done in run_episodes(source, policy, episodes, self.workers)]
+        source = PolicySource(policy, image_size=effort.image_size, time_limit=effort.time_limit)
+        return [done.row.success for done in run_episodes(source, policy, episodes)]
 
 
 _DONE: Final = "trained"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from autoarm.study.rows import read_rows
 from autoarm.study.run import Progress, read_study_rows, rows_path, run_study
 from autoarm.study.stages import STAGES
 from autoarm.study.verdicts import control_verdicts, verdicts
+from autoarm.study.workspace import Workspace
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 
@@ -73,6 +76,28 @@ def test_the_report_says_every_verdict_in_both_forms(ran: Path, tiny_study: Stud
     assert [line.split()[:2] for line in verdict_lines(tiny_study, ran)] == [
         [name, "undecided:"] for name in tiny_study.hypotheses
     ]
+
+
+def test_who_needs_a_policy_that_is_being_trained_waits_for_it(
+    tiny_study: Study, tiny_effort: Effort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def slowly(_dataset: Path, out: Path, *_: object, **__: object) -> Path:
+        trained.append(out)
+        time.sleep(0.5)
+        for folder in ("state", "pretrained_model"):
+            (out / folder).mkdir(parents=True)
+        (out / "pretrained_model" / "model.safetensors").touch()
+        return out / "pretrained_model"
+
+    monkeypatch.setattr("autoarm.train.run.train", slowly)
+    monkeypatch.setattr(Workspace, "dataset", lambda self, name: tmp_path / name)
+    workspaces = [Workspace(tiny_study, tiny_effort, tmp_path) for _ in range(3)]
+    with ThreadPoolExecutor() as pool:  # the lock is the file's, and does not know threads from processes
+        found = set(pool.map(lambda workspace: workspace.checkpoint("untrained", 0), workspaces))
+    assert found == {tmp_path / "policies/untrained-0/pretrained_model"}
+    assert len(trained) == 1
 
 
 def test_what_is_done_is_not_done_again(ran: Path, tiny_study: Study, tiny_effort: Effort) -> None:
