@@ -57,6 +57,14 @@ ROWS: Final[dict[str, Row]] = {
     "chunk-25": Row("chunks of 25 actions instead of 100", ("--policy", "chunk_size", "25", "n_action_steps", "25")),
     "chunk-50": Row("chunks of 50 actions", ("--policy", "chunk_size", "50", "n_action_steps", "50")),
     "vae": Row("with the VAE", ("--policy", "use_vae", "true")),
+    "vae-used": Row(
+        "with the VAE, its KL term weighted 0.005 instead of 10", ("--policy", "use_vae", "true", "kl_weight", "0.005")
+    ),
+    "one-layer": Row("one encoder layer instead of four", ("--policy", "n_encoder_layers", "1")),
+    "narrow": Row(
+        "128 wide instead of 256, feed-forward 512", ("--policy", "dim_model", "128", "dim_feedforward", "512")
+    ),
+    "frames-144": Row("frames of 144x192 instead of 96x128", ("--image-size", "144", "192")),
     "dropout": Row("dropout of 0.1", ("--policy", "dropout", "0.1")),
     "wide": Row("512 wide, feed-forward 3200", ("--policy", "dim_model", "512", "dim_feedforward", "3200")),
     "relative-actions": Row("actions relative to where the joints are", ("--relative-actions",)),
