@@ -21,7 +21,7 @@ from autoarm.files import replace_folder, write_text
 from autoarm.results import Interval, Result
 from gym_autoarm.errors import InvalidInputError
 
-AXES: Final = ("fresh", "interpolation")
+AXES: Final = ("fresh", "interpolation", "extrapolation")
 
 
 @dataclass(frozen=True)

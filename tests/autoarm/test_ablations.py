@@ -61,13 +61,15 @@ def test_the_table_holds_the_rows_that_are_there(
 
     def in_axes(rows: list[object]) -> list[object]:
         return [
-            row.model_copy(update={"group": ablations.AXES[number % 2]})  # type: ignore[attr-defined]
+            row.model_copy(update={"group": ablations.AXES[number % 3]})  # type: ignore[attr-defined]
             for number, row in enumerate(rows)
         ]
 
-    make_result("x", "everywhere", [True, False, True, True], rows=in_axes).save(tmp_path / "vae.json")
+    make_result("x", "everywhere", [True, False, True, True, True, True], rows=in_axes).save(tmp_path / "vae.json")
     ablations.write_table(options)
     lines = (tmp_path / "training.md").read_text().splitlines()
     assert len(lines) == 3
-    assert lines[2].startswith("| vae | with the VAE | 100 % (34 to 100) | 50 % (9 to 91) | `autoarm train data")
+    assert lines[2].startswith(
+        "| vae | with the VAE | 100 % (34 to 100) | 50 % (9 to 91) | 100 % (34 to 100) | `autoarm train data"
+    )
     assert json.loads((tmp_path / "training.json").read_text())["vae"]["rates"]["fresh"]["successes"] == 2
