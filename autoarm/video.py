@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -97,14 +98,39 @@ def film(path: Path, scene: Scene, actions: NDArray[np.floating], text: str) -> 
         actions: What was executed.
         text: The caption, to which the stage is added.
     """
+    with VideoWriter(path) as video:
+        for pixels, info in _again(scene, actions):
+            video.write(caption(side_by_side(pixels), f"{text} · {info['stage']}"))
+
+
+def film_beside(path: Path, scene: Scene, runs: Mapping[str, NDArray[np.floating]]) -> None:
+    """Film several runs from the same start beside each other, the views of each above one another under its name.
+
+    Args:
+        path: The video.
+        scene: Where all of them started.
+        runs: What was executed `(steps, 6)`, by what to call it; who has ended waits for the others.
+    """
+    with VideoWriter(path) as video:
+        frames: list[Frame] = []
+        for step in zip_longest(*(_again(scene, actions) for actions in runs.values())):
+            for number, (name, taken) in enumerate(zip(runs, step, strict=True)):
+                if taken is not None:
+                    pixels, info = taken
+                    views = np.concatenate([pixels[camera] for camera in spec.CAMERAS])
+                    frames[number : number + 1] = [caption(views, f"{name} · {info['stage']}")]
+            video.write(np.concatenate(frames, axis=1))
+
+
+def _again(scene: Scene, actions: NDArray[np.floating]) -> Iterator[tuple[Mapping[str, Frame], dict[str, Any]]]:
+    """Frames and info at the start, and after each of the actions."""
     env = PickIntoBoxEnv(VIEW_SIZE, time_limit=len(actions) + 1)
     try:
-        with VideoWriter(path) as video:
-            observation, info = env.reset(seed=scene.noise_seed, options={"scene": scene})
-            video.write(caption(side_by_side(observation["pixels"]), f"{text} · {info['stage']}"))
-            for action in actions:
-                observation, _, _, _, info = env.step(action)
-                video.write(caption(side_by_side(observation["pixels"]), f"{text} · {info['stage']}"))
+        observation, info = env.reset(seed=scene.noise_seed, options={"scene": scene})
+        yield observation["pixels"], info
+        for action in actions:
+            observation, _, _, _, info = env.step(action)
+            yield observation["pixels"], info
     finally:
         env.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -96,7 +96,46 @@ class Report:
         return 0
 
 
-Command = Annotated[Run, tyro.conf.subcommand("run")] | Annotated[Report, tyro.conf.subcommand("report")]
+@dataclass
+class Film:
+    """Film what fine-tuning does, before and after side by side, and write the report with it.
+
+    Example: autoarm study film lookup-table-v1
+    """
+
+    study: tyro.conf.Positional[str] = "lookup-table-v1"
+    """Name of a study, or a YAML file."""
+    quick: bool = False
+    """Of the quick run."""
+    out: Path | None = None
+    """Folder with what was found; by default as in `autoarm study run`."""
+    work: Path | None = None
+    """Folder for demonstrations and policies; by default as in `autoarm study run`."""
+
+    def run(self) -> int:
+        """Make the films and write the pages."""
+        from autoarm.study.films import film_study
+        from autoarm.study.plan import load_study
+        from autoarm.study.report import write_study_report
+        from autoarm.study.run import default_out
+
+        study, size = load_study(self.study), self.size
+        for path in film_study(study, size, self.out, self.work, say=print):
+            print(f"film: {path}")
+        print(f"report: {write_study_report(study, self.out or default_out(study, size))}")
+        return 0
+
+    @property
+    def size(self) -> Literal["full", "quick"]:
+        """Which run."""
+        return "quick" if self.quick else "full"
+
+
+Command = (
+    Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Film, tyro.conf.subcommand("film")]
+)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -15,6 +16,7 @@ from autoarm.study.workspace import FINETUNING, Workspace
 
 if TYPE_CHECKING:
     from autoarm.policies.protocol import Policy
+    from autoarm.train.finetune import Finetuner
 
 Kind = Literal["zero", "mean", "resample"]
 
@@ -135,7 +137,9 @@ def finetune(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
     return list(_tuned(workspace, unit, own))
 
 
-def _tuned(workspace: Workspace, unit: Unit, own: Sequence[Row]) -> Iterator[Row]:
+@contextmanager
+def tuned(workspace: Workspace, unit: Unit) -> Iterator[tuple[Finetuner, list[float], Policy]]:
+    """A policy with a part trained on the new positions, what trained it, and the loss of every step."""
     from autoarm.policies.lerobot import LeRobotPolicy
     from autoarm.train.checkpoint import save_policy
     from autoarm.train.config import Phase
@@ -154,21 +158,30 @@ def _tuned(workspace: Workspace, unit: Unit, own: Sequence[Row]) -> Iterator[Row
     workspace.say(f"fine-tuning {unit.name}")
     tuner = Finetuner(workspace.checkpoint(unit.arm, unit.seed), workspace.dataset(FINETUNING), config)
     losses = tuner.run()
-    yield unit.row("parameters", {}, tuner.count)
-    yield unit.row("samples_per_second", {}, tuner.samples_per_second)
-    for step in sorted({0, len(losses) // 4, len(losses) // 2, len(losses) - 1}):
-        yield unit.row("loss", {"step": step}, losses[step])
     with tempfile.TemporaryDirectory(dir=workspace.folder) as temporary:
         folder = Path(temporary) / "tuned"
         save_policy(folder, tuner.policy, tuner.processors)
-        policy = LeRobotPolicy(folder, "cpu", effort.image_size)
+        yield tuner, losses, LeRobotPolicy(folder, "cpu", effort.image_size)
+
+
+def _tuned(workspace: Workspace, unit: Unit, own: Sequence[Row]) -> Iterator[Row]:
+    with tuned(workspace, unit) as (tuner, losses, policy):
+        yield unit.row("parameters", {}, tuner.count)
+        yield unit.row("samples_per_second", {}, tuner.samples_per_second)
+        for step in sorted({0, len(losses) // 4, len(losses) // 2, len(losses) - 1}):
+            yield unit.row("loss", {"step": step}, losses[step])
         yield from _places(workspace, unit, policy, own)
 
 
-def _places(workspace: Workspace, unit: Unit, policy: Policy, own: Sequence[Row]) -> Iterator[Row]:
+def finetuning_places(workspace: Workspace, arm: str) -> dict[str, list[Point]]:
+    """Where a fine-tuned policy is tried: at new positions, at those of the first training, and at third ones."""
     plan = workspace.study.finetuning
-    old = list(workspace.study.datasets[workspace.study.arms[unit.arm].dataset].spots)
-    for place, points in {"tuned": plan.tuned, "old": old, "third": plan.third}.items():
+    old = list(workspace.study.datasets[workspace.study.arms[arm].dataset].spots)
+    return {"tuned": plan.tuned, "old": old, "third": plan.third}
+
+
+def _places(workspace: Workspace, unit: Unit, policy: Policy, own: Sequence[Row]) -> Iterator[Row]:
+    for place, points in finetuning_places(workspace, unit.arm).items():
         episodes = workspace.episodes(place, points, workspace.effort.finetune_episodes)
         successes = workspace.successes(policy, episodes)
         yield from _success_rows(unit, place, successes)

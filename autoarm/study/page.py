@@ -56,7 +56,16 @@ class Picture:
     kind: str = "picture"
 
 
-Block = Heading | Text | Table | Picture
+@dataclass(frozen=True)
+class Video:
+    """A film beside the page."""
+
+    path: str
+    alt: str
+    kind: str = "video"
+
+
+Block = Heading | Text | Table | Picture | Video
 
 
 def write_pages(folder: Path, study: Study, size: str, blocks: Sequence[Block]) -> Path:
@@ -80,6 +89,8 @@ def _as_markdown(block: Block) -> str:
         return f"{'#' * block.level} {block.text}"
     if isinstance(block, Text):
         return f"**{block.answer}.** {block.text}" if block.answer else block.text
+    if isinstance(block, Video):
+        return f"[{block.alt}]({block.path})"
     if isinstance(block, Picture):
         return f"![{block.alt}]({block.path})\n\n[Data]({block.data})"
     lines = [_line(block.columns), _line(["---"] * len(block.columns)), *map(_line, block.rows)]

@@ -10,7 +10,8 @@ import numpy as np
 
 from autoarm.figures.style import save_figure
 from autoarm.study.figures import Drawn, beta_parts, finetuning, slopes_by_distance
-from autoarm.study.page import Block, Heading, Picture, Table, Text, write_pages
+from autoarm.study.films import VIDEOS
+from autoarm.study.page import Block, Heading, Picture, Table, Text, Video, write_pages
 from autoarm.study.plan import ControlCriterion, Criterion, Stage, Study
 from autoarm.study.rows import Row, read_header
 from autoarm.study.run import read_study_rows, rows_path
@@ -23,6 +24,11 @@ _SIZES: Final = {
     "full": "the full run",
     "quick": "a quick run, which shows that it works and decides nothing",
     "custom": "a run of its own size",
+}
+_PLACES: Final = {
+    "tuned": "at a new position",
+    "old": "at a spot of the first training",
+    "third": "at a third position",
 }
 _READING: Final = (
     "The policy looks once and plans a chunk of actions, at the end of which the gripper is over the cube: that is "
@@ -194,6 +200,10 @@ def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
     if "finetune" in rows:
         own = [row for row in rows["finetune"] if row.arm == arm and row.metric == "success"]
         yield _means(own, ["part", "demonstrations", "steps"], ["place"], "Success, mean over seeds and episodes.")
+        for place, words in _PLACES.items():
+            film = f"{VIDEOS}/finetuning-{place}.mp4"
+            if (folder / film).is_file():
+                yield Video(film, f"Before and after fine-tuning, {words}.")
     if "knockouts" in rows:
         own = [row for row in rows["knockouts"] if row.arm == arm and row.metric == "success"]
         yield _means(own, ["part", "kind"], ["place"], "Success without a part, on the same episodes.")
@@ -209,8 +219,9 @@ def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
     yield Text(_LIMITS)
     yield Heading("To repeat it")
     yield Text(
-        f"`autoarm study run {study.name}` measures what is missing and writes these pages; the rows are in `rows/`, "
-        "one file a stage. Demonstrations and policies are made again from their seeds where they are missing."
+        f"`autoarm study run {study.name}` measures what is missing and writes these pages, `autoarm study film "
+        f"{study.name}` makes the films; the rows are in `rows/`, one file a stage. Demonstrations and policies are "
+        "made again from their seeds where they are missing."
     )
     yield Table(["stage", "what it measures", "rows"], [[n, STAGES[n].about, str(len(own))] for n, own in rows.items()])
 

@@ -7,8 +7,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
+from autoarm.study.films import film_study
 from autoarm.study.plan import Effort, Study
 from autoarm.study.report import verdict_lines, write_study_report
 from autoarm.study.rows import read_rows
@@ -76,6 +79,25 @@ def test_the_report_says_every_verdict_in_both_forms(ran: Path, tiny_study: Stud
     assert [line.split()[:2] for line in verdict_lines(tiny_study, ran)] == [
         [name, "undecided:"] for name in tiny_study.hypotheses
     ]
+
+
+def test_films_show_an_episode_before_and_after(ran: Path, tiny_study: Study, tiny_effort: Effort) -> None:
+    films = film_study(tiny_study, effort=tiny_effort, out=ran, work=ran.parent / "work")
+    assert [film.name for film in films] == [f"finetuning-{place}.mp4" for place in ("tuned", "old", "third")]
+    for film in films:
+        with av.open(str(film)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert len(frames) == tiny_effort.time_limit + 1
+        left, right = np.split(frames[0][40:].astype(int), 2, axis=1)
+        assert np.abs(left - right).mean() < 3  # from the same start
+    page = write_study_report(tiny_study, ran)
+    assert page.read_text().count("<video") == 3
+    assert "](videos/finetuning-old.mp4)" in page.with_name("README.md").read_text()
+
+
+def test_films_need_what_was_measured(tiny_study: Study, tiny_effort: Effort, tmp_path: Path) -> None:
+    with pytest.raises(InvalidFileError, match=r"finetune\.jsonl.*--stage finetune"):
+        film_study(tiny_study, effort=tiny_effort, out=tmp_path, work=tmp_path)
 
 
 def test_who_needs_a_policy_that_is_being_trained_waits_for_it(
