@@ -20,15 +20,19 @@ from autoarm.train.trainer import policy_config
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ablations" / "training.py"
 
 
-@pytest.fixture(scope="module")
-def ablations() -> ModuleType:
-    found = importlib.util.spec_from_file_location("training_ablations", SCRIPT)
+def load(script: Path) -> ModuleType:
+    found = importlib.util.spec_from_file_location(f"{script.stem}_ablations", script)
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[found.name] = module  # dataclasses look their module up
     found.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def ablations() -> ModuleType:
+    return load(SCRIPT)
 
 
 def test_every_row_is_a_command_that_trains_something_else(ablations: ModuleType, tmp_path: Path) -> None:
@@ -73,3 +77,15 @@ def test_the_table_holds_the_rows_that_are_there(
         "| vae | with the VAE | 100 % (34 to 100) | 50 % (9 to 91) | 100 % (34 to 100) | `autoarm train data"
     )
     assert json.loads((tmp_path / "training.json").read_text())["vae"]["rates"]["fresh"]["successes"] == 2
+
+
+def test_the_mean_over_seeds_is_of_policies_and_not_of_episodes(make_result: Callable[..., Result]) -> None:
+    seeds = load(SCRIPT.with_name("seeds.py"))
+    outcomes = {"a": [True] * 8 + [False] * 2, "b": [True] * 6 + [False] * 4, "c": [True] * 10}
+    axes = seeds.summary({name: make_result(name, "everywhere", each) for name, each in outcomes.items()})
+    (axis,) = axes
+    assert axes[axis]["mean"]["rate"] == pytest.approx(0.8)
+    # Means of three policies drawn with replacement from 0.8, 0.6 and 1.0: 0.6 is drawn three times in one of 27.
+    assert axes[axis]["mean"]["low"] == pytest.approx(0.6)
+    assert axes[axis]["mean"]["high"] == pytest.approx(1.0)
+    assert f"| {axis} | 80.0 % | 60.0 % | 100.0 % | 80.0 % (60.0 to 100.0) |" in seeds.table(axes)
