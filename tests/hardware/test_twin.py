@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -112,6 +113,32 @@ def place(running: Running, seed: int) -> bool:
 def test_expert_places_the_cube_through_the_driver(running: Running) -> None:
     # Goals that a busy machine sends late are sent all at once, and a cube may be lost by that.
     assert any(place(running, seed) for seed in range(1, 5))
+
+
+def test_a_busy_process_makes_time_late_and_not_answers(running: Running, patience: Any) -> None:
+    patience.least = 30_000.0
+    stop = threading.Event()
+
+    def compute() -> None:
+        while not stop.is_set():
+            pass
+
+    with running(speed=4.0, image_size=None) as twin, connected(follower(twin)) as robot:
+        threads = [threading.Thread(target=compute) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        try:
+            took = []
+            for _ in range(10):
+                start = time.monotonic()
+                robot.get_observation()
+                took.append(time.monotonic() - start)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    # Each step of physics waits for all of these threads: 0.3 s here, and 4 s if time came first.
+    assert np.median(took) < 1.5
 
 
 def test_relative_limit_of_the_driver_works(running: Running) -> None:

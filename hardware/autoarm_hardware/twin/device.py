@@ -28,12 +28,16 @@ from autoarm_hardware.twin.table import TableServer
 from autoarm_hardware.twin.terminal import Terminal
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.model import TIMESTEP
 from gym_autoarm.scene import Scene
 
 _TICK: Final = 0.01
 """Seconds that physics may wait for when nobody asks."""
 _LONGEST_GAP: Final = 0.25
 """Seconds to catch up with at most, after the process was held up: the rest of the time is lost to the twin."""
+_SLICE: Final = 0.02
+"""Seconds of catching up after which whoever has asked is answered: where the machine is too slow for both, time is
+late and not answers, for which LeRobot waits no longer than 50 ms."""
 
 
 @dataclass(frozen=True)
@@ -151,15 +155,15 @@ class Twin:
         for number in (*listening, *([] if table is None else [table.fileno()])):
             poll.register(number, select.POLLIN)
         start = last = time.monotonic()
+        behind = 0.0
         while listening and not stop.is_set():
             due = [moment for terminal in listening.values() if (moment := terminal.next_due) is not None]
-            wait = min([_TICK, *(moment - last for moment in due)])
+            wait = min([_TICK - behind, *(moment - last for moment in due)])
             # poll() counts in whole milliseconds, and the last one is waited for in place.
             ready = poll.poll(max(0, int(1000 * wait)))
             now = time.monotonic()
-            elapsed, last = min(now - last, _LONGEST_GAP), now
-            for arm in (self.follower, self.leader):
-                arm.body.advance(elapsed * self.settings.speed)
+            behind, last = min(behind + now - last, _LONGEST_GAP), now
+            behind = self._catch_up(behind, now + _SLICE)
             if self.cameras is not None:
                 self.cameras.show(self.follower.body.data.qpos)
             self._let_happen((now - start) * self.settings.speed)
@@ -174,6 +178,17 @@ class Twin:
                 else:
                     poll.unregister(number)
                     del listening[number]
+
+    def _catch_up(self, behind: float, until: float) -> float:
+        """Let time pass for both arms, until `until` at most; returns by how many seconds they are still behind."""
+        step = TIMESTEP / self.settings.speed
+        while behind >= step:
+            for arm in (self.follower, self.leader):
+                arm.body.advance(TIMESTEP)
+            behind -= step
+            if time.monotonic() > until:
+                break
+        return behind
 
     def _let_happen(self, now: float) -> None:
         for incident in self.settings.incidents:
