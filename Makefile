@@ -18,7 +18,7 @@ demo: setup
 	@.venv/bin/autoarm demo
 
 test: setup
-	@.venv/bin/tox run-parallel --parallel 2 --parallel-no-spinner
+	@.venv/bin/tox run
 
 test-slow: setup
 	@.venv/bin/tox run -e slow
