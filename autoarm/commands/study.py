@@ -54,7 +54,7 @@ class Run:
 
             folder = run_study(
                 study,
-                size="quick" if self.quick else "full",
+                size=_size(self.quick),
                 stages=self.stage,
                 out=self.out,
                 work=self.work,
@@ -88,7 +88,7 @@ class Report:
         from autoarm.study.run import default_out
 
         study = load_study(self.study)
-        folder = self.out or default_out(study, "quick" if self.quick else "full")
+        folder = self.out or default_out(study, _size(self.quick))
         page = write_study_report(study, folder)
         for line in verdict_lines(study, folder):
             print(line)
@@ -119,16 +119,11 @@ class Film:
         from autoarm.study.report import write_study_report
         from autoarm.study.run import default_out
 
-        study, size = load_study(self.study), self.size
+        study, size = load_study(self.study), _size(self.quick)
         for path in film_study(study, size, self.out, self.work, say=print):
             print(f"film: {path}")
         print(f"report: {write_study_report(study, self.out or default_out(study, size))}")
         return 0
-
-    @property
-    def size(self) -> Literal["full", "quick"]:
-        """Which run."""
-        return "quick" if self.quick else "full"
 
 
 Command = (
@@ -150,3 +145,7 @@ class Study:
     def run(self) -> int:
         """Run the subcommand."""
         return self.command.run()
+
+
+def _size(quick: bool) -> Literal["full", "quick"]:
+    return "quick" if quick else "full"

@@ -45,7 +45,6 @@ def film_study(
         InvalidInputError: If the study asks nothing about fine-tuning.
         InvalidFileError: If that was not measured yet.
     """
-    from autoarm.evaluate import PolicySource, run_episodes
     from autoarm.video import film_beside
 
     folder = out or default_out(study, size)
@@ -68,8 +67,7 @@ def film_study(
             episodes = workspace.episodes(place, points, index + 1)[index:]
             runs = {}
             for name, each in (("before", workspace.policy(unit.arm, unit.seed)), ("after", policy)):
-                source = PolicySource(each, image_size=amount.image_size, time_limit=amount.time_limit)
-                (done,) = run_episodes(source, each, episodes)
+                (done,) = workspace.rollouts(each, episodes)
                 outcome = "success" if done.row.success else "failure"
                 runs[f"{name} · {place} {index + 1} · {outcome}"] = done.actions
             paths.append(folder / VIDEOS / f"finetuning-{place}.mp4")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.rollout import Episode
+from autoarm.rollout import Episode, Rollout
 from autoarm.study.plan import Demonstrations, Effort, Place, Point, Stage, Study, nearest_other, nearest_spot
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -277,13 +277,16 @@ class Workspace:
             found.append(Episode(place, index, seed, scene))
         return found
 
-    def successes(self, policy: Policy, episodes: list[Episode]) -> list[bool]:
-        """Whether each episode ended with the cube in the box; in this process, since pieces of work have their own."""
+    def rollouts(self, policy: Policy, episodes: list[Episode]) -> list[Rollout]:
+        """What comes of episodes; in this process, since pieces of work have their own."""
         from autoarm.evaluate import PolicySource, run_episodes
 
-        effort = self.effort
-        source = PolicySource(policy, image_size=effort.image_size, time_limit=effort.time_limit)
-        return [done.row.success for done in run_episodes(source, policy, episodes)]
+        source = PolicySource(policy, image_size=self.effort.image_size, time_limit=self.effort.time_limit)
+        return list(run_episodes(source, policy, episodes))
+
+    def successes(self, policy: Policy, episodes: list[Episode]) -> list[bool]:
+        """Whether each episode ended with the cube in the box."""
+        return [done.row.success for done in self.rollouts(policy, episodes)]
 
 
 _DONE: Final = "trained"
