@@ -24,6 +24,9 @@ class Run:
     stage: Annotated[tyro.conf.UseAppendAction[list[str]], tyro.conf.arg(metavar="NAME")] = field(default_factory=list)
     """A stage: train, behaviour, mechanism, probes, steering, attention, absorption, tracing, lens, finetune,
     knockouts; repeat it for several. All by default."""
+    arm: Annotated[tyro.conf.UseAppendAction[list[str]], tyro.conf.arg(metavar="NAME")] = field(default_factory=list)
+    """An arm or a control of the study; repeat it for several. All by default. With `--arm end-to-end --arm untrained
+    --arm nearest --arm position-fed`, all that the verdicts of lookup-table-v1 rest on is measured first."""
     out: Path | None = None
     """Folder for what is found; by default benchmarks/results/NAME, with --quick outputs/study/NAME-quick/rows."""
     work: Path | None = None
@@ -56,6 +59,7 @@ class Run:
                 study,
                 size=_size(self.quick),
                 stages=self.stage,
+                arms=self.arm,
                 out=self.out,
                 work=self.work,
                 workers=self.workers,

@@ -37,6 +37,7 @@ def run_study(
     *,
     size: Literal["full", "quick"] = "full",
     stages: Sequence[str] = (),
+    arms: Sequence[str] = (),
     out: Path | None = None,
     work: Path | None = None,
     workers: int = 1,
@@ -50,6 +51,7 @@ def run_study(
         study: Its name, a YAML file, or the study itself.
         size: How much.
         stages: Which; all by default, in their order.
+        arms: Of which arms and controls; of all by default.
         out: Folder for the rows; by default `benchmarks/results/NAME`, or a folder of its own for `quick`.
         work: Folder for datasets, backbones and policies, which are made again where they are missing.
         workers: Processes for recording, and for pieces of work: the rows are the same whatever their number.
@@ -61,11 +63,11 @@ def run_study(
         The folder with the rows.
 
     Raises:
-        InvalidInputError: For an unknown stage.
+        InvalidInputError: For an unknown stage or arm.
         InvalidFileError: If rows are of another study, or something in the way cannot be used.
     """
     plan = study if isinstance(study, Study) else load_study(study)
-    chosen = check_stages(stages)
+    chosen, of = check_stages(stages), check_arms(plan, arms)
     if workers < 1:
         raise InvalidInputError(f"{workers} processes do no work", field="workers", cure="at least 1")
     label: Size = size if effort is None else "custom"
@@ -76,7 +78,7 @@ def run_study(
         path = rows_path(folder, stage)
         check_writable(path)
         file = RowFile(path, header(plan, stage, label, amount))
-        wanted = list(units(workspace, stage))
+        wanted = [unit for unit in units(workspace, stage) if unit.arm in of]
         missing = [unit for unit in wanted if unit.name not in file.units]
         for arm in dict.fromkeys(unit.arm for unit in missing):
             workspace.prepare(arm, stage)
@@ -113,6 +115,15 @@ def check_stages(names: Sequence[str]) -> list[Stage]:
                 f"there is no stage {name!r}", field="stage", cure=f"choose from {', '.join(STAGES)}"
             )
     return [stage for stage in STAGES if not names or stage in names]
+
+
+def check_arms(study: Study, names: Sequence[str]) -> set[str]:
+    """Arms and controls; all of them if none is named. Raises `InvalidInputError`."""
+    known = [*study.arms, *study.controls]
+    for name in names:
+        if name not in known:
+            raise InvalidInputError(f"there is no arm {name!r}", field="arm", cure=f"choose from {', '.join(known)}")
+    return set(names or known)
 
 
 def default_out(study: Study, size: Size) -> Path:

@@ -153,6 +153,17 @@ def test_damaged_rows_name_the_file(ran: Path, tmp_path: Path) -> None:
         read_rows(path)
 
 
-def test_unknown_stages_are_named(tiny_study: Study) -> None:
+def test_arms_can_be_measured_one_by_one(ran: Path, tiny_study: Study, tiny_effort: Effort, tmp_path: Path) -> None:
+    for arm in ("untrained", "end-to-end"):
+        work = ran.parent / "work"
+        run_study(tiny_study, stages=["attention"], arms=[arm], effort=tiny_effort, out=tmp_path, work=work)
+    alone, together = (read_study_rows(folder, tiny_study)["attention"] for folder in (tmp_path, ran))
+    assert alone[0].arm == "untrained"
+    assert sorted(map(str, alone)) == sorted(map(str, together))
+
+
+def test_unknown_stages_and_arms_are_named(tiny_study: Study) -> None:
     with pytest.raises(InvalidInputError, match="no stage 'dance'"):
         run_study(tiny_study, stages=["dance"])
+    with pytest.raises(InvalidInputError, match="no arm 'leg'"):
+        run_study(tiny_study, arms=["leg"])
