@@ -49,6 +49,8 @@ class Robot(Protocol):
     @property
     def is_twin(self) -> bool: ...
     @property
+    def has_model(self) -> bool: ...
+    @property
     def success(self) -> Literal["operator", "vision"]: ...
     @property
     def dry_run(self) -> bool: ...
@@ -138,6 +140,12 @@ def check_body(
             "nothing moves, so that there is nothing to measure",
             field="dry_run",
             cure="leave out --out, or take dry_run from the robot's file",
+        )
+    if not robot.has_model and getattr(policy, "plans_with_model", False):
+        raise IncompatiblePolicyError(
+            f"{policy.name!r} plans with the links of the simulated arm, and this is a {robot.type}",
+            field="policy",
+            cure="choose one that was trained on this arm's own recordings",
         )
     if getattr(policy, "needs_poses", False):
         raise IncompatiblePolicyError(

@@ -27,7 +27,7 @@ class Ending:
 
     Attributes:
         stage: The furthest one entered.
-        grasp: Way of the grasp site, metres `(n, 3)`.
+        grasp: Way of the grasp site, metres `(n, 3)`; NaN if the arm's links are not known.
         cube: Way of the cube's middle at the same times, `(n, 3)`; NaN where it is not known.
         scene: Where it took place.
         broken: Whether the policy raised, or gave actions that must not be executed.
@@ -59,7 +59,7 @@ def failure_mode(ending: Ending) -> FailureMode:
     size, box = ending.scene.cube.size, ending.scene.box
     if np.isnan(ending.cube).any():
         distance = np.linalg.norm(np.subtract(ending.grasp, ending.cube[0], dtype=np.float64), axis=1)
-        return "unknown" if distance.min() < size / 2 + REACHED else "never-reached"
+        return "never-reached" if distance.min() >= size / 2 + REACHED else "unknown"
     if ending.stage in ("reach", "grasp"):
         distance = np.linalg.norm(np.subtract(ending.grasp, ending.cube, dtype=np.float64), axis=1)
         return "missed-grasp" if distance.min() < size / 2 + REACHED else "never-reached"

@@ -182,7 +182,9 @@ def frame(observation: Mapping[str, Any], action: NDArray[np.float32]) -> dict[s
     return {STATE: observation["agent_pos"], ACTION: action, **pixels, "task": spec.TASK}
 
 
-def create_dataset(folder: Path, settings: CollectionSettings, longest: int = spec.TIME_LIMIT) -> Any:
+def create_dataset(
+    folder: Path, settings: CollectionSettings, longest: int = spec.TIME_LIMIT, robot_type: str = spec.ROBOT_TYPE
+) -> Any:
     """LeRobot's writer of a dataset whose episodes have at most `longest` frames."""
     from lerobot.configs import RGBEncoderConfig
     from lerobot.datasets import LeRobotDataset
@@ -192,7 +194,7 @@ def create_dataset(folder: Path, settings: CollectionSettings, longest: int = sp
         spec.FPS,
         features(settings.image_size),
         root=folder,
-        robot_type=spec.ROBOT_TYPE,
+        robot_type=robot_type,
         video_backend=VIDEO_BACKEND,
         rgb_encoder=RGBEncoderConfig(vcodec=settings.vcodec, **ENCODERS[settings.vcodec]),
         encoder_threads=1,

@@ -50,7 +50,7 @@ class EpisodeRow(_Strict):
         steps: Control steps taken.
         closest: Smallest distance between the grasp site and the middle of the cube, metres; absent where it is not
             known, as on a real arm.
-        path_length: Way of the grasp site, metres.
+        path_length: Way of the grasp site, metres; absent where the arm's links are not known.
         jerk: Mean squared jerk of the five arm joints, deg^2 / s^6; absent for an episode under four steps.
         failure: How it failed; absent on success. See `autoarm.failure`.
         error: What the policy raised, where it did.

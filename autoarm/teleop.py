@@ -50,6 +50,7 @@ class Session(Protocol):
     """What is asked of a session; see `autoarm_hardware.teleop.session.Session`."""
 
     env_id: str
+    robot_type: str
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -166,7 +167,7 @@ class _Recorder:
         self._say(f"Episode {index + 1} of {self._settings.total}, cube {spot or 'anywhere'}{again}.")
         folder = self._partial / f"{UNFINISHED}{index:06d}-{os.getpid()}"
         with quiet():
-            dataset = create_dataset(folder, self._settings, round(self._time * spec.FPS))
+            dataset = create_dataset(folder, self._settings, round(self._time * spec.FPS), self._session.robot_type)
             try:
                 outcome, frames = self._drive(dataset, seed, spot)
                 if outcome in ("success", "kept"):

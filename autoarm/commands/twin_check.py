@@ -97,6 +97,10 @@ class TwinCheck:
         from gym_autoarm.errors import InvalidInputError
 
         robot = load_robot(file)
+        if not robot.has_model:
+            raise InvalidInputError(
+                f"there is no simulation of a {robot.type}", file=file, field="type", cure="use an SO-101 or SO-100"
+            )
         if robot.dry_run:
             raise InvalidInputError("nothing moves", file=file, field="dry_run", cure="take it from the robot's file")
         # A twin clears its table itself. By vision, the arm would move aside to look for the cube.

@@ -18,7 +18,8 @@ class Policy(Protocol):
         needs_images: Whether it looks at `pixels`; frames are not drawn for one that does not.
 
     One that reads true poses from the `info` of `act`, which only simulation knows, says so by an attribute
-    `needs_poses`; at reset every body tells them.
+    `needs_poses`; at reset every body tells them. One that plans with the simulated arm's links, which another arm does
+    not have, says so by `plans_with_model`.
     """
 
     name: str

@@ -50,6 +50,7 @@ class ExpertPolicy(TrajectoryPolicy):
 
     name = "expert"
     role = "ceiling"
+    plans_with_model = True
 
     def __init__(self) -> None:
         self._expert = Expert()

@@ -12,18 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from autoarm_hardware.safety import ServoError, check_bus, complaint
+from autoarm_hardware.servos import ServoError, make_of
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
-ROBOT_TYPES: Final = ("so100_follower", "so101_follower")
-"""LeRobot's followers with this arm's joints, zero positions and servos. They are one driver."""
 KOCH: Final = "koch_follower"
+KOCH_LEADER: Final = "koch_leader"
+ROBOT_TYPES: Final = ("so100_follower", "so101_follower", KOCH)
+"""LeRobot's followers with joints of these names. The first two are one driver."""
 
 _TRIES: Final = 3
 """Of everything that is asked while connecting; LeRobot asks once and waits for 50 ms."""
 _LATE: Final = 0.1
 """Seconds after which no answer is on its way any more: twice what LeRobot waits for one."""
+_SDKS: Final = ("scservo_sdk", "dynamixel_sdk")
+"""Whose ports are files; what stands in for one is not."""
 _REGISTERS: Final = ("Homing_Offset", "Min_Position_Limit", "Max_Position_Limit")
 """Where a servo keeps its calibration; in LeRobot's file: homing_offset, range_min, range_max."""
 
@@ -45,23 +48,17 @@ def make_robot(
         cameras: LeRobot's camera configurations by name, or their fields with `type`.
 
     Raises:
-        InvalidInputError: For an unknown type, or cameras that LeRobot does not know.
+        InvalidInputError: For an unknown type, a driver that is not installed, or cameras that LeRobot does not know.
         InvalidFileError: If there is no calibration of that name, or a damaged one.
     """
-    if robot_type == KOCH:
-        raise InvalidInputError(
-            "a Koch has six joints of the same names, but other servos, other zero positions and other links: limits,"
-            " home position and reach are an SO-101's here, and would drive it into the table",
-            field="robot_type",
-            cure="use LeRobot's own commands with it, or an SO-101 or SO-100 here",
-        )
     if robot_type not in ROBOT_TYPES:
         raise InvalidInputError(
-            f"{robot_type!r} is not a follower with this arm's joints",
+            f"{robot_type!r} is not a follower with these joints",
             field="robot_type",
             cure=f"one of {', '.join(ROBOT_TYPES)}",
         )
     # LeRobot's registry of types fills as their modules are imported.
+    import lerobot.robots.koch_follower
     import lerobot.robots.so_follower  # noqa: F401
     from lerobot.robots import make_robot_from_config
     from lerobot.robots.config import RobotConfig
@@ -76,7 +73,7 @@ def make_robot(
     try:
         return make_robot_from_config(RobotConfig.get_choice_class(robot_type)(**options))
     except ImportError as error:
-        raise InvalidInputError(str(error), field="robot_type", cure="install what LeRobot needs for it") from error
+        raise driver_missing(error) from error
     except Exception as error:  # the parser of LeRobot's files raises kinds of its own
         raise InvalidFileError(
             f"cannot be used: {_first_line(error)}",
@@ -84,6 +81,19 @@ def make_robot(
             field="calibration",
             cure="calibrate with lerobot-calibrate",
         ) from error
+
+
+def driver_missing(error: ImportError) -> InvalidInputError:
+    """What to say if LeRobot's driver of an arm cannot be had."""
+    return InvalidInputError(_first_line(error), field="type", cure="for a Koch: pip install 'autoarm[koch]'")
+
+
+def in_degrees(bus: Any) -> None:
+    """Let a bus speak of its joints in degrees, the gripper apart, where LeRobot's driver has no option for it."""
+    from lerobot.motors import MotorNormMode
+
+    for joint in spec.JOINTS[spec.ARM]:
+        bus.motors[joint].norm_mode = MotorNormMode.DEGREES
 
 
 def connect_bus(robot: Any) -> None:
@@ -98,9 +108,9 @@ def connect_bus(robot: Any) -> None:
         ServoError: For a servo that does not answer.
     """
     bus = robot.bus
-    check_bus(bus)
+    make_of(bus)
     check_calibration(robot)
-    if type(bus.port_handler).__module__.startswith("scservo_sdk"):
+    if type(bus.port_handler).__module__.startswith(_SDKS):
         check_port(bus.port)
     try:
         _open(bus)
@@ -168,6 +178,13 @@ def camera_config(name: str, value: Any) -> Any:
 
     options = dict(value)
     kind = options.pop("type", None)
+    missing = [field for field in ("width", "height", "fps") if options.get(field) is None]
+    if missing:
+        raise InvalidInputError(
+            f"{' and '.join(missing)} missing: a robot's camera must have them",
+            field=f"cameras[{name!r}]",
+            cure="give what the camera can do; lerobot-find-cameras lists it",
+        )
     try:
         return CameraConfig.get_choice_class(kind)(**options)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -267,11 +284,23 @@ def _ping(bus: Any, joint: str) -> int | None:
             bus.port_handler.is_using = False
             continue
         if bus._is_comm_success(outcome):
-            if (amiss := complaint(status)) is not None:
-                message, cure = amiss
-                raise ServoError(message, field=_servo(bus, joint, "Status"), cure=cure)
+            _check_status(bus, joint, status)
             return int(model)
     return None
+
+
+def _check_status(bus: Any, joint: str, error: int) -> None:
+    """Raise `ServoError` if the error byte of an answer says that the servo has a complaint."""
+    make, motor = make_of(bus), bus.motors[joint]
+    raw = error
+    if make.alert is not None:
+        if not error & make.alert:
+            return
+        address, _ = bus.model_ctrl_table[motor.model][make.status]
+        raw, *_ = bus.packet_handler.read1ByteTxRx(bus.port_handler, motor.id, address)
+    if (amiss := make.complaint(raw)) is not None:
+        message, cure = amiss
+        raise ServoError(message, field=_servo(bus, joint, make.status), cure=cure)
 
 
 def _is_garbled(bus: Any, joint: str) -> bool:

@@ -28,9 +28,10 @@ from pydantic import (
     model_validator,
 )
 
+from autoarm_hardware.arm import KOCH, KOCH_LEADER, driver_missing, in_degrees
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Operator
-from autoarm_hardware.safety import Limits
+from autoarm_hardware.servos import Limits
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import write_text
@@ -39,7 +40,7 @@ from gym_autoarm.scene import Box, Scene
 from gym_autoarm.scene_files import load_camera
 
 FollowerType = Literal["so100_follower", "so101_follower", "koch_follower"]
-LeaderType = Literal["so100_leader", "so101_leader"]
+LeaderType = Literal["so100_leader", "so101_leader", "koch_leader"]
 CameraName = Literal["top", "lateral"]
 
 _TERMINAL: Final = "terminal"
@@ -70,15 +71,24 @@ class LeaderConfig(_Strict):
         """LeRobot's driver of it, not connected.
 
         Raises:
+            InvalidInputError: If LeRobot's driver of it is not installed.
             InvalidFileError: If its calibration is damaged.
         """
         # LeRobot's registry of types fills as their modules are imported.
+        import lerobot.teleoperators.koch_leader
         import lerobot.teleoperators.so_leader  # noqa: F401
         from lerobot.teleoperators import TeleoperatorConfig, make_teleoperator_from_config
 
-        options = {"port": self.port, "id": self.id, "calibration_dir": self.calibration_dir, "use_degrees": True}
+        options: dict[str, Any] = {"port": self.port, "id": self.id, "calibration_dir": self.calibration_dir}
+        if self.type != KOCH_LEADER:
+            options["use_degrees"] = True
         try:
-            return make_teleoperator_from_config(TeleoperatorConfig.get_choice_class(self.type)(**options))
+            leader = make_teleoperator_from_config(TeleoperatorConfig.get_choice_class(self.type)(**options))
+            if self.type == KOCH_LEADER:
+                in_degrees(leader.bus)
+            return leader
+        except ImportError as error:
+            raise driver_missing(error) from error
         except Exception as error:  # the parser of LeRobot's files raises kinds of its own
             raise InvalidFileError(
                 f"cannot be used: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
@@ -100,10 +110,11 @@ class RobotConfig(_Strict):
     """An arm, its cameras and its table.
 
     Attributes:
-        type: LeRobot's name of the follower. A Koch is refused when it is to be used; see `arm.make_robot`.
+        type: LeRobot's name of the follower.
         port: Of its serial adapter.
         id: The name under which it was calibrated.
         calibration_dir: Where LeRobot keeps its calibration; LeRobot's own place if nothing is given.
+        home: Joint positions where it rests; see `PickIntoBoxEnv`.
         cameras: LeRobot's camera configurations, by the contract's names.
         success: Who says that the cube is in the box: the operator, by a key, or vision, by the top camera.
         operator: Who lays the cube: a person at the `terminal`, or a twin's own hand (`twin:PORT`).
@@ -120,6 +131,7 @@ class RobotConfig(_Strict):
     port: str
     id: str
     calibration_dir: Path | None = None
+    home: tuple[float, float, float, float, float, float] | None = None
     cameras: dict[CameraName, dict[str, Any]]
     success: Literal["operator", "vision"] = "operator"
     operator: str = Field(default=_TERMINAL, pattern=rf"^({_TERMINAL}|{_TWIN}\d+)$")
@@ -159,6 +171,11 @@ class RobotConfig(_Strict):
         """Whether it is a twin, as far as can be told: one is behind a pseudo-terminal."""
         return self.operator != _TERMINAL or os.path.realpath(self.port).startswith("/dev/pts/")
 
+    @property
+    def has_model(self) -> bool:
+        """Whether it is the arm of the simulation: the same links, limits and zero positions."""
+        return self.type != KOCH
+
     def scene(self, scene: Scene | None = None) -> Scene:
         """A scene as this table shows it: the cameras where they are, and the box, unless the scene moves it.
 
@@ -187,6 +204,7 @@ class RobotConfig(_Strict):
             "robot_type": self.type,
             "robot_id": self.id,
             "calibration_dir": self.calibration_dir,
+            "home": self.home,
             "image_size": self.image_size,
             "distribution": SceneDistribution(base=self.scene()),
             "success": self.success,

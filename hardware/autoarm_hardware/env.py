@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm_hardware.arm import connect_bus, disconnect_bus, make_robot
+from autoarm_hardware.follower import describe
 from autoarm_hardware.operator import Operator, Terminal
 from autoarm_hardware.overlay import overlay
 from autoarm_hardware.pacing import Clock, Pacer, Timing, WallClock
-from autoarm_hardware.safety import Guard, Limits
+from autoarm_hardware.safety import Guard
+from autoarm_hardware.servos import Limits
 from autoarm_hardware.views import Views
 from autoarm_hardware.vision import PlacedWatch, find_cube, in_box
 from gym_autoarm import spec
@@ -25,7 +28,7 @@ from gym_autoarm.kinematics import ArmKinematics
 from gym_autoarm.model import yaw_quaternion
 from gym_autoarm.rendering import Frame, check_image_size
 from gym_autoarm.sampling import SceneDistribution
-from gym_autoarm.scene import HOME, Scene
+from gym_autoarm.scene import Scene
 from gym_autoarm.task import RELEASED, REST_STEPS
 
 Vector = NDArray[np.float64]
@@ -44,8 +47,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     Spaces, keys of `info` and options of `reset` are those of `gym_autoarm/PickIntoBox-v0`. What the arm cannot know
     is NaN, in arrays of the same shape: `cube_pose` and the rows of `cube_path` after the first, which is where the
     operator was asked to lay the cube. `box_pose` is the calibrated one; `gripper_pose` and `grasp_path` come from the
-    joints read, by forward kinematics; `stage` is `reach` until success, then `place`; `clipped` says which joints the
-    limits of `Guard` held back, its step limit included.
+    joints read, by forward kinematics, and are NaN, too, for an arm that is not the simulated one; `stage` is `reach`
+    until success, then `place`; `clipped` says which joints the limits of `Guard` held back, its step limit included.
 
     Steps take a thirtieth of a second each, on the clock; `timing` says how steadily. The arm is connected by the first
     `reset` and stopped by `close`, by leaving a `with` block, and by any exception out of `reset` or `step`.
@@ -56,6 +59,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         robot_type: See `arm.ROBOT_TYPES`.
         robot_id: The name under which the arm was calibrated.
         calibration_dir: Where LeRobot keeps calibrations.
+        home: Joint positions `(6,)` where the arm rests, out of the top camera's way. An SO-101's are known; of another
+            arm they must be given. Its episodes start as far from there as the simulated ones from theirs.
         image_size: Height and width of the cameras' frames.
         distribution: How `reset` draws scenes. Of a scene, box, top camera and cube must be as they are on the table;
             what else it says a real table has by itself.
@@ -81,6 +86,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         robot_type: str = spec.ROBOT_TYPE,
         robot_id: str = "follower",
         calibration_dir: str | Path | None = None,
+        home: Sequence[float] | None = None,
         image_size: tuple[int, int] = spec.IMAGE_SIZE,
         distribution: SceneDistribution | Mapping[str, Any] | None = None,
         time_limit: int = spec.TIME_LIMIT,
@@ -111,6 +117,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         self.observation_space = contract.observation_space
         self._scene_for = contract._scene_for
         self._robot = robot or make_robot(robot_type, str(port), robot_id, calibration_dir, cameras)
+        self._follower = describe(self._robot, home)
         self._views = Views(self._robot.cameras, self.image_size)
         self._success, self._operator = success, operator
         self._clock = clock or WallClock()
@@ -118,6 +125,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         self._guarding = {
             "limits": limits, "release": release, "dry_run": dry_run, "retries": retries,
             "sleep": self._clock.sleep, "now": self._clock.now,
+            "low": self._follower.low, "high": self._follower.high,
         }  # fmt: skip
         self._guard: Guard | None = None
         self._kinematics = ArmKinematics()
@@ -139,6 +147,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         if seed is None:
             seed = int(self.np_random.integers(2**32))
         scene = self._scene_for(seed, options or {})
+        scene = replace(scene, start=self._follower.start(scene.start))
         try:
             guard = self._connect(scene)
             self._scene = scene
@@ -263,7 +272,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     def _fold(self, guard: Guard, goal: Vector) -> None:
         """Move the arm to a goal slowly: first up and folded, then round, so that it passes over what stands there."""
         self._pacer.start()
-        here = np.clip(guard.position(), spec.ACTION_LOW, spec.ACTION_HIGH)
+        here = np.clip(guard.position(), self._follower.low, self._follower.high)
         raised = goal.copy()
         raised[_PAN] = here[_PAN]
         for start, end in ((here, raised), (raised, goal)):
@@ -302,7 +311,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
                 self._fold(guard, position)
 
     def _look_aside(self, guard: Guard) -> None:
-        aside = np.array(HOME)
+        aside = self._follower.home
         self._fold(guard, aside)
         for _ in range(3 * REST_STEPS):
             position = self._tick(guard, aside)
@@ -314,7 +323,12 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return {"pixels": dict(self._frames), "agent_pos": np.clip(position.astype(np.float32), space.low, space.high)}
 
     def _grasp(self, position: Vector) -> Vector:
-        return self._kinematics.forward(position)[0]
+        return self._kinematics.forward(position)[0] if self._follower.has_model else np.full(3, np.nan)
+
+    def _gripper_pose(self, position: Vector) -> Vector:
+        if not self._follower.has_model:
+            return np.full(7, np.nan)
+        return np.concatenate(self._kinematics.body_pose(position, "gripper"))
 
     def _cube_pose(self) -> Vector:
         cube = self.scene.cube
@@ -330,7 +344,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             "clipped": self._clipped.copy(),
             "cube_pose": cube_pose,
             "box_pose": np.array([box.x, box.y, 0.0, *yaw_quaternion(box.yaw)]),
-            "gripper_pose": np.concatenate(self._kinematics.body_pose(joints[-1], "gripper")),
+            "gripper_pose": self._gripper_pose(joints[-1]),
             "cube_size": self.scene.cube.size,
             "grasp_path": np.stack([self._grasp(position) for position in joints]).astype(np.float32),
             "cube_path": cube_path,

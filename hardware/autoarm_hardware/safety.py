@@ -6,17 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import cycle
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autoarm_hardware.servos import Limits, ServoError, Watch, make_of
 from gym_autoarm import spec
 from gym_autoarm.env import check_actions
-from gym_autoarm.errors import AutoArmError, InvalidInputError
 
 Vector = NDArray[np.float64]
 
@@ -38,52 +37,14 @@ _STALLED: Final = 2.0
 _RELEASES: Final = 5
 """How often motors are told to switch off: nobody acknowledges that, and one in many packets is lost."""
 
-# What the bits of register 65 stand for: Feetech, "STS series memory table".
-_COMPLAINTS: Final = {
-    0x01: ("its voltage is out of range", "check the power supply and its plug"),
-    0x02: ("its encoder has failed", "switch the power off and on; if it stays, replace the servo"),
-    0x04: ("it is too hot", "let it cool, and take weight off it"),
-    0x08: ("it draws too much current", "see what the arm presses against"),
-    0x20: ("it is overloaded", "see what the arm presses against, then switch the power off and on"),
-}
 
-
-class ServoError(AutoArmError, RuntimeError):
-    """A servo that does not answer, or says what cannot be or must not go on; `field` names servo and register."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an STS3215 on an SO-101 may be asked for, and what it may report.
-
-    The numbers are this project's choice, a little inside what the servo's own protection does with the defaults in
-    `autoarm_hardware.twin.control_table`: Max_Temperature_Limit 70 degrees, Min_Voltage_Limit 4 V,
-    Max_Voltage_Limit 14 V. One range of voltage fits both of its versions, for 7.4 V and for 12 V.
-
-    Attributes:
-        step: How far from where it is a joint may be sent: degrees, and hundredths of the gripper's range.
-        temperature: Degrees Celsius, at most.
-        voltage: Volts, at least and at most.
-        load: Of its full torque, at most, for long and without moving: a swing at full torque is no harm.
-        load_time: Seconds that are long; half of the default of the servo's own Protection_Time.
-    """
-
-    step: float = 30.0
-    temperature: float = 65.0
-    voltage: tuple[float, float] = (4.5, 14.0)
-    load: float = 0.95
-    load_time: float = 1.0
-
-    def __post_init__(self) -> None:
-        for field in ("step", "temperature", "load", "load_time"):
-            value = getattr(self, field)
-            if not (math.isfinite(value) and value > 0.0):
-                raise InvalidInputError(f"{value} is no limit", field=field, cure="give a positive number")
-        if not 0.0 <= self.voltage[0] < self.voltage[1]:
-            raise InvalidInputError(f"{self.voltage} is no range", field="voltage", cure="give LOW < HIGH")
-
-
-def safe_goal(goal: ArrayLike, position: ArrayLike, step: float) -> Vector:
+def safe_goal(
+    goal: ArrayLike,
+    position: ArrayLike,
+    step: float,
+    low: ArrayLike = spec.ACTION_LOW,
+    high: ArrayLike = spec.ACTION_HIGH,
+) -> Vector:
     """The goal positions `(6,)` nearest to `goal` within the joints' limits and within `step` of `position`.
 
     An arm that was put down beyond a limit is led back to it, `step` at a time.
@@ -93,9 +54,9 @@ def safe_goal(goal: ArrayLike, position: ArrayLike, step: float) -> Vector:
     """
     (wanted,) = check_actions(np.asarray(goal, np.float64)[None])
     here = np.asarray(position, np.float64)
-    limited = np.clip(wanted, spec.ACTION_LOW, spec.ACTION_HIGH)
+    limited = np.clip(wanted, low, high)
     # Limits last: within them whatever was read.
-    sent: Vector = np.clip(np.clip(limited, here - step, here + step), spec.ACTION_LOW, spec.ACTION_HIGH)
+    sent: Vector = np.clip(np.clip(limited, here - step, here + step), low, high)
     return sent
 
 
@@ -107,8 +68,10 @@ class Guard:
     before every reading, and for half a second after a failure also listened to after it.
 
     Args:
-        bus: `SOFollower.bus`, calibrated, in degrees.
+        bus: That of LeRobot's driver, calibrated, in degrees.
         limits: See `Limits`.
+        low: The joints' lower limits `(6,)`, in the contract's units.
+        high: The upper ones.
         release: Whether motors are switched off at the end; otherwise they hold where they are.
         dry_run: Told what would be sent, instead of the bus.
         retries: How often a failed reading is made again before it raises; LeRobot waits 50 ms for each.
@@ -116,7 +79,7 @@ class Guard:
         now: Seconds of the same clock.
 
     Raises:
-        InvalidInputError: If the bus is not one of Feetech servos.
+        InvalidInputError: If the bus is one of servos that it does not know how to watch.
     """
 
     def __init__(
@@ -128,10 +91,12 @@ class Guard:
         retries: int = 0,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
+        low: ArrayLike = spec.ACTION_LOW,
+        high: ArrayLike = spec.ACTION_HIGH,
     ) -> None:
-        check_bus(bus)
         self._bus = bus
         self._limits = limits or Limits()
+        self._low, self._high = np.array(low, np.float64), np.array(high, np.float64)
         self._release = release
         self._dry_run = dry_run
         self._retries = retries
@@ -139,7 +104,9 @@ class Guard:
         self._suspect_until = -math.inf
         self._in_step = True
         """Whether the last reading came: if not, its answers may still be on their way, and pass for the next's."""
-        self._watches: Iterator[_Watch] = cycle(_watches(self._limits))
+        models = {joint: motor.model for joint, motor in bus.motors.items()}
+        self._watches = make_of(bus).watches(self._limits, models)
+        self._upcoming: Iterator[Watch] = cycle(self._watches)
         self._amiss_since: dict[tuple[str, str], tuple[float, float]] = {}
         self.reading: Vector = np.full(len(spec.JOINTS), np.nan)
         """What `position` read last, `(6,)`; NaN before."""
@@ -169,7 +136,7 @@ class Guard:
             ServoError: If the position cannot be read, or the goal not written; nothing more is sent.
         """
         check_actions(np.asarray(goal, np.float64)[None])
-        sent = safe_goal(goal, self.position(), self._limits.step)
+        sent = safe_goal(goal, self.position(), self._limits.step, self._low, self._high)
         self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, sent), strict=True)), normalize=True)
         return sent
 
@@ -179,12 +146,12 @@ class Guard:
         Raises:
             ServoError: For one amiss; for load, only if it was so at every look for `Limits.load_time`, in one place.
         """
-        for watch in _watches(self._limits):
+        for watch in self._watches:
             self._look(watch)
 
     def watch(self) -> None:
         """Look at the next of what `check` looks at: five calls are one check. Raises `ServoError` likewise."""
-        self._look(next(self._watches))
+        self._look(next(self._upcoming))
 
     def stop(self) -> None:
         """Hold where the arm is, then release it if so configured. Never raises for a bus that is lost.
@@ -197,7 +164,7 @@ class Guard:
                 self._sleep(_SETTLE)  # what was on its way when a reading was interrupted has come by then
             with suppress(ServoError):
                 # Once: servos hold the goal they have, and asking again would keep them from being released.
-                held = np.clip(self._position(1, _LAST), spec.ACTION_LOW, spec.ACTION_HIGH)
+                held = np.clip(self._position(1, _LAST), self._low, self._high)
                 self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, held), strict=True)), normalize=True)
         if self._release:
             self._switch_off()
@@ -218,7 +185,7 @@ class Guard:
                         joint, "Present_Position", "no answer to trust: two readings differ", "check plugs and cables"
                     )
         position = np.array([read[joint] for joint in spec.JOINTS], np.float64)
-        low, high = spec.ACTION_LOW - spec.STATE_MARGIN, spec.ACTION_HIGH + spec.STATE_MARGIN
+        low, high = self._low - spec.STATE_MARGIN, self._high + spec.STATE_MARGIN
         for joint, value, bottom, top in zip(spec.JOINTS, position, low, high, strict=True):
             if not bottom <= value <= top:
                 raise self._error(
@@ -230,10 +197,10 @@ class Guard:
         self.reading = position
         return position
 
-    def _look(self, watch: _Watch) -> None:
+    def _look(self, watch: Watch) -> None:
         now = self._now()
         for joint, raw in self._read(watch.register, normalize=False, tries=1 + self._retries).items():
-            amiss = watch.judge(int(raw))
+            amiss = watch.judge(joint, int(raw))
             if amiss is None:
                 self._amiss_since.pop((joint, watch.register), None)
                 continue
@@ -310,59 +277,3 @@ class Guard:
 
     def _error(self, joint: str, register: str, message: str, cure: str) -> ServoError:
         return ServoError(message, field=f"servo {self._bus.motors[joint].id} ({joint}): {register}", cure=cure)
-
-
-def check_bus(bus: Any) -> None:
-    """Raise `InvalidInputError` unless a LeRobot bus is one of servos that `Guard` knows how to watch."""
-    known = {"Goal_Position", "Torque_Enable", *(watch.register for watch in _watches(Limits()))}
-    models = {motor.model for motor in bus.motors.values()}
-    unknown = sorted(model for model in models if not known <= bus.model_ctrl_table.get(model, {}).keys())
-    if unknown:
-        raise InvalidInputError(
-            f"servos of model {', '.join(unknown)} cannot be watched yet: they have other registers",
-            field="robot_type",
-            cure="use an arm with Feetech STS servos: so100_follower or so101_follower",
-        )
-
-
-class _Watch(NamedTuple):
-    """One register, what is amiss with a raw value of it (message and cure, or nothing), and for how long it may be."""
-
-    register: str
-    judge: Callable[[int], tuple[str, str] | None]
-    seconds: float = 0.0
-
-
-def _watches(limits: Limits) -> tuple[_Watch, ...]:
-    def within(
-        least: float, most: float, unit: str, cure: str, scale: float = 1.0
-    ) -> Callable[[int], tuple[str, str] | None]:
-        def judge(raw: int) -> tuple[str, str] | None:
-            value = abs(raw) * scale
-            return None if least <= value <= most else (f"reads {value:g}{unit}, not {least:g} to {most:g}", cure)
-
-        return judge
-
-    low, high = limits.voltage
-    return (
-        _Watch("Status", complaint),
-        _Watch(
-            "Torque_Enable",
-            within(1, 1, "", "the motor is off: see whether it was overloaded, then connect again"),
-        ),
-        _Watch("Present_Temperature", within(0, limits.temperature, " °C", "let it cool, and take weight off it")),
-        _Watch("Present_Voltage", within(low, high, " V", "check the power supply and its plug", 0.1)),
-        _Watch(
-            "Present_Load",
-            within(0, limits.load, " of full torque", "see what the arm presses against", 0.001),
-            limits.load_time,
-        ),
-    )
-
-
-def complaint(raw: int) -> tuple[str, str] | None:
-    """What a servo's register Status, also part of its every answer, says is amiss, and the cure."""
-    for bit, (message, cure) in _COMPLAINTS.items():
-        if raw & bit:
-            return f"reads {raw}: {message}", cure
-    return None

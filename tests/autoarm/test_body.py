@@ -42,6 +42,7 @@ class LockstepRobot:
     type: str = "so101_follower"
     id: str = "follower"
     is_twin: bool = True
+    has_model: bool = True
     success: Literal["operator", "vision"] = "operator"
     dry_run: bool = False
     image_size: tuple[int, int] = SIZE

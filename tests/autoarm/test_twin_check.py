@@ -14,7 +14,7 @@ from autoarm.commands.twin_check import TwinCheck
 from autoarm.system_id.response import Nobody, errors, lag, replay, simulate
 from autoarm.system_id.trajectory import Recording, Trajectory, expert_trajectory, recorded, step_trajectory
 from autoarm_hardware.env import PickIntoBoxEnv
-from autoarm_hardware.safety import Limits
+from autoarm_hardware.servos import Limits
 from autoarm_hardware.twin.device import Settings
 from autoarm_hardware.twin.lockstep import LockstepTwin
 from gym_autoarm import spec

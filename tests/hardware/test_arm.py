@@ -179,11 +179,14 @@ def test_answer_that_the_sdk_stumbles_over_is_asked_for_again(
 
 
 def test_unknown_robots_and_cameras_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="this arm's joints"):
+    with pytest.raises(InvalidInputError, match="these joints"):
         arm.make_robot("lekiwi", "port", "arm", tmp_path)
-    for camera in ({"type": "pinhole"}, {"port": 5555}, {"type": "zmq", "server": "here"}):
+    size = {"width": 64, "height": 48}
+    for camera in ({"type": "pinhole", "fps": 30}, {"fps": 30}, {"type": "zmq", "server": "here", "fps": 30}):
         with pytest.raises(InvalidInputError, match="top"):
-            arm.make_robot("so101_follower", "port", "arm", tmp_path, {"top": camera})
+            arm.make_robot("so101_follower", "port", "arm", tmp_path, {"top": camera | size})
+    with pytest.raises(InvalidInputError, match=r"top.*fps missing"):
+        arm.make_robot("so101_follower", "port", "arm", tmp_path, {"top": {"type": "zmq"} | size})
     for robot_type in ("so100_follower", "so101_follower"):
         assert arm.make_robot(robot_type, "port", "arm", tmp_path).bus.motors.keys() == set(spec.JOINTS)
     (tmp_path / "arm.json").write_text("{")
@@ -195,12 +198,11 @@ def test_unknown_robots_and_cameras_are_refused(tmp_path: Path) -> None:
 
 
 def test_servos_with_other_registers_are_refused() -> None:
-    # A Koch's Dynamixel servos, as far as the guard looks.
     bus = SimpleNamespace(
-        motors={joint: SimpleNamespace(model="xl330-m288") for joint in spec.JOINTS},
-        model_ctrl_table={"xl330-m288": {"Torque_Enable": (64, 1), "Goal_Position": (116, 4)}},
+        motors={joint: SimpleNamespace(model="xm430-w350") for joint in spec.JOINTS},
+        model_ctrl_table={"xm430-w350": {"Torque_Enable": (64, 1), "Goal_Position": (116, 4)}},
     )
-    with pytest.raises(InvalidInputError, match=r"xl330-m288.*so101_follower"):
+    with pytest.raises(InvalidInputError, match=r"xm430-w350.*so101_follower"):
         Guard(bus)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from autoarm_hardware import safety
-from autoarm_hardware.safety import Guard, Limits, ServoError
+from autoarm_hardware.safety import Guard
+from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.twin.campaign import KINDS, STEP, BenchArm, campaign, campaigns
 from autoarm_hardware.twin.faults import Noise, NoiseMaker
 from autoarm_hardware.twin.line import VirtualLine

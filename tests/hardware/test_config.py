@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import yaml
 
-from autoarm_hardware.arm import make_robot
 from autoarm_hardware.config import load_robot
 from autoarm_hardware.twin.calibration import follower_calibration
 from autoarm_hardware.twin.device import Twin
@@ -94,11 +93,6 @@ def test_other_files_are_refused(tmp_path: Path, text: str, says: str) -> None:
         load_robot(tmp_path / "robot.yaml")
     with pytest.raises(InvalidFileError, match="no such file"):
         load_robot(tmp_path / "none.yaml")
-
-
-def test_koch_is_refused_with_the_reason() -> None:
-    with pytest.raises(InvalidInputError, match="zero positions"):
-        make_robot("koch_follower", "/dev/ttyACM0", "mine")
 
 
 def test_twin_writes_one_and_its_hand_lays_what_is_asked_for(

@@ -17,7 +17,7 @@ from autoarm_hardware import views
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Callbacks
 from autoarm_hardware.pacing import Pacer
-from autoarm_hardware.safety import Limits, ServoError
+from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.lockstep import LockstepTwin
 from autoarm_hardware.twin.table import Bystander

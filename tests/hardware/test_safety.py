@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lerobot.robots.so_follower import SO101Follower, SO101FollowerConfig
 
-from autoarm_hardware.safety import Guard, Limits, ServoError, safe_goal
+from autoarm_hardware.safety import Guard, safe_goal
+from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.twin.device import Twin
 from autoarm_hardware.twin.servo import Condition
 from gym_autoarm import spec

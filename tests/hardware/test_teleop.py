@@ -21,7 +21,7 @@ from PIL import Image
 
 from autoarm_hardware.config import LeaderConfig, RobotConfig
 from autoarm_hardware.pacing import Clock, Pacer
-from autoarm_hardware.safety import Limits, ServoError
+from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.teleop.jog import FASTEST, Jog, Movement, grasp_pose
 from autoarm_hardware.teleop.keys import EVENTS, Event, NoKeys, events
 from autoarm_hardware.teleop.rig import open_session, real_session

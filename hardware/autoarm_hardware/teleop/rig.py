@@ -54,6 +54,12 @@ def open_session(
     config = None if robot is None else load_robot(robot)
     if body == "real" and config is None:
         raise InvalidInputError("is missing", field="robot", cure="name the arm's file with --robot")
+    if body == "real" and config is not None and not config.has_model and teleop != "leader":
+        raise InvalidInputError(
+            f"moves the gripper along the table's axes, and the links of a {config.type} are not known",
+            field="teleop",
+            cure="drive it with a leader arm: --teleop leader",
+        )
     leader = config.leader.make_teleoperator() if teleop == "leader" and config is not None and config.leader else None
     source = make_source(teleop, leader)
     keys = hear_keys(must_hear or teleop == "keyboard")
@@ -128,7 +134,7 @@ def real_session(
         )
     person = _operator(source, keys, view or NoView(), config.make_operator(), say)
     env: gym.Env[Any, Any] = config.make_env(operator=person, time_limit=NO_TIME_LIMIT, **changes)
-    return Session(env, autoarm_hardware.ENV_ID, source, person, keys, view, say=say)
+    return Session(env, autoarm_hardware.ENV_ID, source, person, keys, view, say=say, robot_type=config.type)
 
 
 def _operator(source: Source, keys: Keys, view: View, helper: Operator | None, say: Callable[[str], None]) -> Person:

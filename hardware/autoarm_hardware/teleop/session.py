@@ -123,6 +123,7 @@ class Session:
         view: Where to look.
         pacer: Keeps the simulated environment at the pace of the real one, which keeps it by itself.
         say: How to tell the person something.
+        robot_type: LeRobot's name of the arm that is driven.
     """
 
     def __init__(
@@ -135,8 +136,9 @@ class Session:
         view: View | None = None,
         pacer: Pacer | None = None,
         say: Callable[[str], None] = print,
+        robot_type: str = spec.ROBOT_TYPE,
     ) -> None:
-        self.env_id = env_id
+        self.env_id, self.robot_type = env_id, robot_type
         self._env, self._source, self._person, self._keys = env, source, person, keys
         self._view = view or NoView()
         self._pacer = pacer

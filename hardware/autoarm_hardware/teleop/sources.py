@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm_hardware.arm import connect_bus, disconnect_bus
-from autoarm_hardware.safety import Guard, ServoError
+from autoarm_hardware.safety import Guard
+from autoarm_hardware.servos import ServoError
 from autoarm_hardware.teleop.jog import FASTEST, Jog, Movement
 from autoarm_hardware.teleop.keys import Event
 from gym_autoarm import spec

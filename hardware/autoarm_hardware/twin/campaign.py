@@ -14,7 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm_hardware.safety import Guard, Limits, ServoError
+from autoarm_hardware.safety import Guard
+from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.twin.bus import Bus, Reply
 from autoarm_hardware.twin.calibration import Encoders, follower_calibration, write_calibration
 from autoarm_hardware.twin.control_table import REGISTERS

@@ -1,4 +1,4 @@
-"""The twin's bus without a terminal, on a clock of its own: LeRobot's driver and Feetech's SDK talk to it directly.
+"""The twin's bus without a terminal, on a clock of its own: LeRobot's driver and its SDK talk to it directly.
 
 Nothing waits for anything but simulated time, so that what happens is the same on every machine, however busy.
 """
@@ -6,14 +6,13 @@ Nothing waits for anything but simulated time, so that what happens is the same 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-import scservo_sdk  # type: ignore[import-untyped]
 import serial  # type: ignore[import-untyped]
 
-from autoarm_hardware.twin.bus import Bus
+from autoarm_hardware.twin.bus import Reply
 from autoarm_hardware.twin.protocol import Parser
 
 _POLL: Final = 0.0005
@@ -22,19 +21,42 @@ _TURNAROUND: Final = 0.0002
 """Seconds from a request to its answers, USB included: some thousand exchanges a second are what LeRobot reaches."""
 
 
+class Listener(Protocol):
+    """Who is at the other end of a line; see `autoarm_hardware.twin.bus.Bus`."""
+
+    def answer(self, request: Any, baud_rate: int) -> Sequence[Reply]:
+        """What comes back of a request."""
+        ...
+
+
+class Requests(Protocol):
+    """Finds requests in a stream of bytes; see `autoarm_hardware.twin.protocol.Parser`."""
+
+    def feed(self, data: bytes) -> Sequence[Any]:
+        """Those that are complete with `data`."""
+        ...
+
+
 class VirtualLine:
-    """A serial port as Feetech's SDK uses one (its `PortHandler`), with a bus at the other end, in simulated time.
+    """A serial port as Feetech's SDK uses one (its `PortHandler`), and Robotis' alike, with a bus at the other end, in
+    simulated time.
 
     Args:
         bus: Who answers.
         advance: Told the seconds that pass; for the physics behind the servos.
+        parser: Of the protocol that the bus speaks; Feetech's if nothing is given.
 
     Attributes:
         is_plugged: Once `False`, every use raises what pyserial raises.
         interrupt_in: After how many more uses one raises `KeyboardInterrupt`, as Ctrl-C does anywhere.
     """
 
-    def __init__(self, bus: Bus, advance: Callable[[float], None] = lambda seconds: None) -> None:
+    def __init__(
+        self,
+        bus: Listener,
+        advance: Callable[[float], None] = lambda seconds: None,
+        parser: Requests | None = None,
+    ) -> None:
         self.bus = bus
         self.is_plugged = True
         self.interrupt_in: int | None = None
@@ -45,7 +67,7 @@ class VirtualLine:
         self.ser = self
         self._advance = advance
         self._time = 0.0
-        self._parser = Parser()
+        self._parser = parser or Parser()
         self._received = bytearray()
         self._due: list[tuple[float, int, bytes]] = []
         self._order = count()
@@ -141,7 +163,7 @@ class VirtualLine:
 
 
 def plug_in(bus: Any, line: VirtualLine) -> None:
-    """Let LeRobot's `FeetechMotorsBus`, not connected yet, use a line instead of its serial port."""
+    """Let LeRobot's bus of servos, not connected yet, use a line instead of its serial port."""
     bus.port_handler = line
-    bus.sync_reader = scservo_sdk.GroupSyncRead(line, bus.packet_handler, 0, 0)
-    bus.sync_writer = scservo_sdk.GroupSyncWrite(line, bus.packet_handler, 0, 0)
+    bus.sync_reader = type(bus.sync_reader)(line, bus.packet_handler, 0, 0)
+    bus.sync_writer = type(bus.sync_writer)(line, bus.packet_handler, 0, 0)
