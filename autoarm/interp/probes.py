@@ -219,15 +219,26 @@ def predict_numbers(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
 
 
 def ridge_path(train: Floats, targets: ArrayLike, test: Floats, alphas: Sequence[float] = ALPHAS) -> Floats:
-    """Ridge regression at several strengths, on features of unit variance: predictions `(alpha, n, k)`."""
+    """Ridge regression at several strengths, on features of unit variance: predictions `(alpha, n, k)`.
+
+    By the eigenvalues of the smaller of two products, rows by rows or features by features: several times faster than a
+    singular value decomposition, and what squaring costs in digits is far below any of the strengths.
+    """
     mean, spread = train.mean(axis=0), train.std(axis=0)
     spread = np.where(spread < _LEAST_SPREAD, np.inf, spread)
-    left, singular, right = np.linalg.svd((train - mean) / spread, full_matrices=False)
+    x, seen = (train - mean) / spread, (test - mean) / spread
     y = np.asarray(targets, np.float64)
     offset = y.mean(axis=0)
-    aligned, seen = left.T @ (y - offset), (test - mean) / spread @ right.T
-    shrunk = singular / (singular**2 + np.asarray(alphas)[:, None])
-    return np.asarray(np.einsum("nr,ar,rk->ank", seen, shrunk, aligned, optimize=True) + offset, np.float64)
+    aligned = y - offset
+    if x.shape[0] <= x.shape[1]:
+        x, seen = x @ x.T, seen @ x.T
+    else:
+        x, aligned = x.T @ x, x.T @ aligned
+    eigenvalues, vectors = np.linalg.eigh(x)
+    shrunk = 1.0 / (np.maximum(eigenvalues, 0.0) + np.asarray(alphas)[:, None])
+    return np.asarray(
+        np.einsum("nr,ar,rk->ank", seen @ vectors, shrunk, vectors.T @ aligned, optimize=True) + offset, np.float64
+    )
 
 
 def predict_classes(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fold]) -> NDArray[np.int64]:
@@ -247,7 +258,8 @@ def predict_classes(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
             # The penalty looks the same from every side, so that the rows' own span is all it takes.
             right = np.linalg.svd(inside, full_matrices=False)[2]
             inside, outside = inside @ right.T, outside @ right.T
-        probe = LogisticRegression(C=_REGULARISATION, max_iter=500)
+        # By curvature: the default solver is still on its way after hundreds of steps where features vary little.
+        probe = LogisticRegression(C=_REGULARISATION, solver="newton-cg")
         predicted[test] = probe.fit(inside, y[train]).predict(outside)
     return predicted
 
