@@ -75,7 +75,7 @@ def write_study_report(study: Study, folder: Path) -> Path:
 
 
 def verdict_lines(study: Study, folder: Path) -> list[str]:
-    """A line for each hypothesis: its verdict, and the first deciding criterion with its interval."""
+    """A line for each hypothesis: its verdict, and the criterion that made it so with its interval."""
     rows = _read(study, folder)
     return [f"{name} {verdict.answer}: {_in_words(study, verdict)}" for name, verdict in verdicts(study, rows).items()]
 
@@ -89,11 +89,13 @@ def _read(study: Study, folder: Path) -> dict[Stage, list[Row]]:
 
 def _in_words(study: Study, verdict: Verdict) -> str:
     claim = study.hypotheses[verdict.name].claim
-    deciding = next(
-        finding for finding in verdict.findings if isinstance(finding.measure, Criterion) and finding.measure.decides
-    )
+    deciding = verdict.decisive
     why = f" ({verdict.reason})" if verdict.reason else ""
-    return f"{claim} {deciding.measure.name}: {estimate(deciding)}{why}"
+    return f"{claim} {_capital(deciding.measure.name)}: {estimate(deciding)}{why}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 # -- The first page ----------------------------------------------------------------------------------------------------

@@ -63,6 +63,12 @@ class Verdict:
     findings: tuple[Finding, ...]
     reason: str = ""
 
+    @property
+    def decisive(self) -> Finding:
+        """The first deciding criterion that made the verdict what it is: of a refuted one, the one that refutes."""
+        deciding = [each for each in self.findings if getattr(each.measure, "decides", True)]
+        return next((each for each in deciding if each.answer == self.answer), deciding[0])
+
 
 def verdicts(study: Study, rows: Rows) -> dict[str, Verdict]:
     """Of all hypotheses."""

@@ -61,6 +61,16 @@ def made_up(study: Study, choose: Choose, seeds: int = 5, spread: float = 0.01) 
     return rows
 
 
+def test_decisive_criterion_is_the_one_that_refutes(study: Study) -> None:
+    def choose(criterion: Criterion) -> float:
+        return refute(criterion) if criterion.metric == "gamma_above_skip" else support(criterion)
+
+    found = verdicts(study, made_up(study, choose))
+    assert found["H1"].answer == "refuted"
+    assert found["H1"].decisive.measure.metric == "gamma_above_skip"
+    assert found["H2"].decisive is found["H2"].findings[0]
+
+
 @pytest.mark.parametrize(("choose", "answer"), [(support, "supported"), (refute, "refuted"), (between, "undecided")])
 def test_every_hypothesis_can_come_out_each_way(study: Study, choose: Choose, answer: str) -> None:
     found = verdicts(study, made_up(study, choose))
