@@ -23,9 +23,9 @@ def slopes_by_distance(rows: Sequence[Row], arms: Sequence[str]) -> Drawn:
     shown: list[dict[str, Any]] = []
     with new_figure(6.4, 4.2) as figure:
         axes = figure.add_subplot()
-        for value, text in ((0.0, "copies"), (1.0, "follows the expert")):
+        for value, text in ((0.0, "copies"), (1.0, "follows\nthe expert")):
             axes.axhline(value, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(text, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
+            axes.annotate(text, (1.01, value), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=9)
         for number, arm in enumerate(arms):
             found = _positions(rows, arm)
             shown += found
