@@ -148,7 +148,8 @@ def _findings(findings: Sequence[Finding]) -> Table:
             assert isinstance(measure, Criterion)
             thresholds = [str(measure.supported), str(measure.refuted)]
         decides = "" if getattr(measure, "decides", True) else "beside the verdict"
-        count = f"{finding.clusters} {measure.unit}s" if finding.clusters else ""
+        unit = measure.unit if finding.clusters == 1 else f"{measure.unit}s"
+        count = f"{finding.clusters} {unit}" if finding.clusters else ""
         cells.append([measure.name, estimate(finding), *thresholds, count, finding.answer, decides])
     return Table(["criterion", "estimate", "supported", "refuted", "of", "outcome", ""], cells)
 
@@ -157,11 +158,15 @@ def estimate(finding: Finding) -> str:
     """Estimate and interval as text."""
     if finding.estimate is None:
         return finding.reason or "not measured"
-    number = f"{finding.estimate:.2f}"
+    number = _number(finding.estimate)
     missing = f", {finding.missing} undefined" if finding.missing else ""
     if finding.low is None or finding.high is None:
         return f"{number} ({finding.reason}{missing})"
-    return f"{number} ({finding.low:.2f} to {finding.high:.2f}{missing})"
+    return f"{number} ({_number(finding.low)} to {_number(finding.high)}{missing})"
+
+
+def _number(value: float | np.floating) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00")
 
 
 # -- The evidence ------------------------------------------------------------------------------------------------------
@@ -237,7 +242,7 @@ def _means(rows: Sequence[Row], down: Sequence[str], across: Sequence[str], capt
             groups.setdefault(key, {}).setdefault(str(row.at.get(across[0], "")), []).append(row.value)
     columns = list(dict.fromkeys(name for own in groups.values() for name in own))
     cells = [
-        [*key, *(f"{np.mean(own[name]):.2f}" if name in own else "" for name in columns)] for key, own in groups.items()
+        [*key, *(_number(np.mean(own[name])) if name in own else "" for name in columns)] for key, own in groups.items()
     ]
     return Table([*down, *columns], cells, caption)
 
