@@ -20,6 +20,8 @@ from autoarm.study.verdicts import Finding, Rows, Verdict, control_verdicts, jud
 from gym_autoarm.errors import InvalidFileError
 
 FIGURES: Final = "figures"
+CONCLUSIONS: Final = "conclusions.md"
+"""Beside the rows, written by people: what they take from it. Paragraphs."""
 _SIZES: Final = {
     "full": "the full run",
     "quick": "a quick run, which shows that it works and decides nothing",
@@ -70,7 +72,16 @@ def write_study_report(study: Study, folder: Path) -> Path:
     first = next(iter(rows))
     size = _SIZES[read_header(rows_path(folder, first)).size]
     return write_pages(
-        folder, study, size, [*_summary(study, rows), *_hypotheses(study, rows), *_evidence(study, folder, rows)]
+        folder,
+        study,
+        size,
+        [
+            *_summary(study, rows),
+            *_conclusions(folder),
+            *_reading(study, rows),
+            *_hypotheses(study, rows),
+            *_evidence(study, folder, rows),
+        ],
     )
 
 
@@ -105,6 +116,17 @@ def _summary(study: Study, rows: Rows) -> Iterable[Block]:
     yield Heading("In short")
     for name, verdict in verdicts(study, rows).items():
         yield Text(f"{name}. {_in_words(study, verdict)}", verdict.answer)
+
+
+def _conclusions(folder: Path) -> Iterable[Block]:
+    file = folder / CONCLUSIONS
+    if file.is_file():
+        yield Heading("In plain words")
+        for paragraph in file.read_text(encoding="utf-8").strip().split("\n\n"):
+            yield Text(" ".join(paragraph.split()))
+
+
+def _reading(study: Study, rows: Rows) -> Iterable[Block]:
     yield Heading("How to read it")
     yield Text(_READING)
     yield Text(_RULE)
