@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 
 from autoarm.policies.protocol import Policy
 from autoarm.results import BodyRecord
+from gym_autoarm import spec
 from gym_autoarm.env import Step
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
 from gym_autoarm.scene import Scene
 
 Body = Literal["sim", "real"]
+
+_FAR: Final = 20.0
+"""Degrees, and hundredths of the gripper's range, beyond all that a policy was trained on: it is another arm's, or that
+of one which was calibrated in another way."""
 
 REAL_ENV_ID: Final = "autoarm_hardware/PickIntoBox-v0"
 
@@ -50,6 +55,8 @@ class Robot(Protocol):
     def is_twin(self) -> bool: ...
     @property
     def has_model(self) -> bool: ...
+    @property
+    def rest(self) -> Sequence[float]: ...
     @property
     def success(self) -> Literal["operator", "vision"]: ...
     @property
@@ -121,7 +128,7 @@ def check_body(
 
     Raises:
         InvalidInputError: If it was asked for what one arm cannot do.
-        IncompatiblePolicyError: If the policy reads what only simulation knows.
+        IncompatiblePolicyError: If the policy reads what only simulation knows, or was made for another arm.
     """
     if workers != 1 or ray is not None:
         raise InvalidInputError(
@@ -147,9 +154,26 @@ def check_body(
             field="policy",
             cure="choose one that was trained on this arm's own recordings",
         )
+    _check_rest(robot, policy)
     if getattr(policy, "needs_poses", False):
         raise IncompatiblePolicyError(
             f"{policy.name!r} is told where the cube is at every step, which a real arm does not know",
             field="policy",
             cure="choose one that sees, or one that is told only at the start (expert, position-fed)",
         )
+
+
+def _check_rest(robot: Robot, policy: Policy) -> None:
+    """Raise `IncompatiblePolicyError` if the arm starts far from every joint position that a policy was trained on."""
+    trained = getattr(policy, "joint_range", None)
+    if trained is None:
+        return
+    for joint, rest, low, high in zip(spec.JOINTS, robot.rest, *trained, strict=True):
+        if not low - _FAR <= rest <= high + _FAR:
+            raise IncompatiblePolicyError(
+                f"{policy.name!r} was trained on {joint} between {low:.0f} and {high:.0f}, and this arm starts at"
+                f" {rest:.0f}",
+                field="policy",
+                cure="it is another arm's, or another calibration's: train on this arm's own recordings, or, if they"
+                " began elsewhere, give that position as home in the robot's file",
+            )

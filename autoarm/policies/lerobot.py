@@ -16,6 +16,7 @@ from lerobot.configs import PreTrainedConfig
 from lerobot.envs.utils import preprocess_observation
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot.processor import ProcessorStepRegistry
+from lerobot.utils.constants import OBS_STATE
 from numpy.typing import NDArray
 
 from autoarm.dataset import ACTION, IMAGES, STATE
@@ -99,6 +100,16 @@ class LeRobotPolicy:
     def processors(self) -> tuple[Any, Any]:
         """LeRobot's own pipelines before and after the policy."""
         return self._preprocess, self._postprocess
+
+    @property
+    def joint_range(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Least and greatest joint positions `(6,)` it was trained on, if its normaliser says so."""
+        for step in self._preprocess.steps:
+            found = (getattr(step, "stats", None) or {}).get(OBS_STATE, {})
+            if {"min", "max"} <= found.keys():
+                low, high = (np.asarray(found[name], np.float64).reshape(-1) for name in ("min", "max"))
+                return low, high
+        return None
 
     def describe(self) -> PolicyRecord:
         """The checkpoint: hash of its weights, its configuration, and the dataset it says it was trained on."""

@@ -36,7 +36,7 @@ from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import write_text
 from gym_autoarm.sampling import SceneDistribution
-from gym_autoarm.scene import Box, Scene
+from gym_autoarm.scene import HOME, Box, Scene
 from gym_autoarm.scene_files import load_camera
 
 FollowerType = Literal["so100_follower", "so101_follower", "koch_follower"]
@@ -175,6 +175,11 @@ class RobotConfig(_Strict):
     def has_model(self) -> bool:
         """Whether it is the arm of the simulation: the same links, limits and zero positions."""
         return self.type != KOCH
+
+    @property
+    def rest(self) -> tuple[float, ...]:
+        """Where it starts from, as far as the file says."""
+        return self.home or HOME
 
     def scene(self, scene: Scene | None = None) -> Scene:
         """A scene as this table shows it: the cameras where they are, and the box, unless the scene moves it.

@@ -20,6 +20,7 @@ from autoarm.cli import main
 from autoarm.commands.eval import result_table
 from autoarm.evaluate import evaluate
 from autoarm.leaderboard.entries import load_boards
+from autoarm.policies.loading import load_policy
 from autoarm.policies.scripted import NoOpPolicy, RandomPolicy
 from autoarm.results import EpisodeRow, Result
 from autoarm_hardware.config import RobotConfig
@@ -29,7 +30,7 @@ from autoarm_hardware.twin.lockstep import LockstepTwin
 from autoarm_hardware.twin.table import Bystander
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
-from gym_autoarm.scene import Box, Scene
+from gym_autoarm.scene import HOME, Box, Scene
 
 SIZE = (48, 64)
 
@@ -43,6 +44,7 @@ class LockstepRobot:
     id: str = "follower"
     is_twin: bool = True
     has_model: bool = True
+    rest: tuple[float, ...] = HOME
     success: Literal["operator", "vision"] = "operator"
     dry_run: bool = False
     image_size: tuple[int, int] = SIZE
@@ -207,6 +209,15 @@ def test_policy_that_is_told_the_cube_at_every_step_is_refused(robot: LockstepRo
     with pytest.raises(IncompatiblePolicyError, match="told where the cube is"):
         evaluate(policy, episodes=1, robot=robot)
     assert robot.made == []
+
+
+def test_policy_of_another_arm_is_refused(robot: LockstepRobot) -> None:
+    policy = load_policy("act-five-spots", image_size=SIZE)
+    check_body(robot, policy)
+    check_body(robot, RandomPolicy())  # it was trained on nothing
+    robot.rest = (0.0, -98.0, 72.0, 0.0, 90.0, 45.0)
+    with pytest.raises(IncompatiblePolicyError, match=r"wrist_flex between 58 and 95, .* starts at 0"):
+        check_body(robot, policy)
 
 
 def test_dry_run_measures_nothing(robot: LockstepRobot) -> None:
