@@ -256,17 +256,20 @@ def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
 
 
 def _means(rows: Sequence[Row], down: Sequence[str], across: Sequence[str], caption: str) -> Table:
-    """Mean of rows by some conditions down, and one across."""
+    """Mean of rows by some conditions down, and one across; and over how many seeds."""
     groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    seeds: dict[tuple[str, ...], set[int]] = {}
     for row in rows:
         if row.value is not None:
             key = tuple(str(row.at.get(name, "")) for name in down)
             groups.setdefault(key, {}).setdefault(str(row.at.get(across[0], "")), []).append(row.value)
+            seeds.setdefault(key, set()).add(row.seed)
     columns = list(dict.fromkeys(name for own in groups.values() for name in own))
     cells = [
-        [*key, *(_number(np.mean(own[name])) if name in own else "" for name in columns)] for key, own in groups.items()
+        [*key, *(_number(np.mean(own[name])) if name in own else "" for name in columns), str(len(seeds[key]))]
+        for key, own in groups.items()
     ]
-    return Table([*down, *columns], cells, caption)
+    return Table([*down, *columns, "seeds"], cells, caption)
 
 
 def _picture(
