@@ -114,11 +114,11 @@ class Make:
             ),
             Watch(
                 "Present_Temperature",
-                lambda joint, raw: _within(raw, 0, limits.temperature, " °C", "let it cool, and take weight off it"),
+                lambda joint, raw: _within(raw, 0, limits.temperature, " °C", _COOL),
             ),
             Watch(
                 self.voltage,
-                lambda joint, raw: _within(0.1 * raw, low, high, " V", "check the power supply and its plug"),
+                lambda joint, raw: _within(0.1 * raw, low, high, " V", _POWER),
             ),
             Watch(self.load, load, limits.load_time),
         )

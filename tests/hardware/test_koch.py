@@ -367,6 +367,12 @@ def test_simulated_arm_starts_where_it_is_told(koch: Koch) -> None:
     )
 
 
+def test_any_arm_may_rest_elsewhere(tmp_path: Path) -> None:
+    robot = arm.make_robot("so101_follower", "port", "nobody", tmp_path)
+    assert describe(robot).start(HOME) == HOME
+    assert describe(robot, REST).start(HOME) == pytest.approx(REST)
+
+
 @pytest.mark.parametrize("home", [None, (0.0, -95.0, 0.0, 0.0, 0.0, 0.0), (0.0, np.nan, 0.0, 0.0, 0.0, 0.0), (0.0,)])
 def test_rest_position_must_be_given_and_be_one(koch: Koch, home: Any) -> None:
     with pytest.raises(InvalidInputError, match="home") as error:
