@@ -35,6 +35,7 @@ from autoarm.train.features import (
 )
 from autoarm.train.folding import folded_batch_norm
 from autoarm.train.frames import cache_root
+from autoarm.train.lean import lean_transformer
 from autoarm.train.processors import Pipelines, make_processors
 from autoarm.train.sampling import BatchSampler
 from gym_autoarm import spec
@@ -185,7 +186,7 @@ class Trainer:
                 self.policy.zero_grad(set_to_none=True)  # what the last phase left would count towards the norm
                 self._optimizer = self._make_optimizer()
             self._maps = self._compute_maps(computed) if frozen else None
-            with folded_batch_norm(self._backbone):
+            with folded_batch_norm(self._backbone), lean_transformer(self.policy):
                 self._loop(phase, first, min(last, first + phase.steps), progress, save_every)
         self._backbone.requires_grad_(True)
         return self._out / checkpoint.POLICY_FOLDER

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -30,8 +31,9 @@ from autoarm.train.export import export_policy
 from autoarm.train.features import digest_of, images_are_feature_maps
 from autoarm.train.folding import folded_batch_norm
 from autoarm.train.footprint import check_memory, training_bytes
+from autoarm.train.lean import lean_transformer
 from autoarm.train.sampling import BatchSampler, chunk_indices
-from autoarm.train.trainer import Trainer, learning_rate, policy_config
+from autoarm.train.trainer import Trainer, learning_rate, new_policy, policy_config
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 CHUNK = 8
@@ -189,6 +191,51 @@ def test_folding_changes_neither_function_nor_gradients() -> None:
     again, _ = run()
     assert torch.equal(again, expected)
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"pre_norm": True}, {"n_decoder_layers": 2}, {"use_vae": True}, {"feedforward_activation": "gelu"}]
+)
+def test_a_lean_transformer_has_the_same_losses_and_gradients(fields: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    policy: Any = new_policy(policy_config(replace(SMALL, policy={**SMALL.policy, **fields}), "cpu"))
+    policy.train()
+    # Untrained, biases of zero would hide what passes through the decoder's first self-attention.
+    for parameter in policy.model.decoder.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    batch = {
+        "observation.state": torch.randn(3, 6),
+        "action": torch.randn(3, CHUNK, 6),
+        "action_is_pad": torch.arange(CHUNK)[None] >= torch.tensor([8, 5, 3])[:, None],
+        **{key: torch.randn(3, 512, 1, 2).relu() for key in policy.config.image_features},
+    }
+    names = policy.state_dict().keys()
+
+    def run() -> tuple[float, dict[str, torch.Tensor]]:
+        torch.manual_seed(1)  # the VAE's draw
+        policy.zero_grad()
+        with images_are_feature_maps(policy):
+            loss, _ = policy.forward(batch)
+        loss.backward()
+        return loss.item(), {n: p.grad.clone() for n, p in policy.named_parameters() if p.grad is not None}
+
+    expected, gradients = run()
+    with lean_transformer(policy) as applied:
+        loss, lean_gradients = run()
+        assert policy.state_dict().keys() == names
+    assert applied
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert lean_gradients.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(lean_gradients[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+    again, _ = run()
+    assert again == expected
+
+
+def test_dropout_draws_for_every_sample_and_is_not_simplified() -> None:
+    policy = new_policy(policy_config(replace(SMALL, policy={**SMALL.policy, "dropout": 0.1}), "cpu"))
+    with lean_transformer(policy) as applied:
+        assert not applied
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:
