@@ -67,6 +67,43 @@ def _positions(rows: Sequence[Row], arm: str) -> list[dict[str, Any]]:
     ]
 
 
+def slopes_by_policy(rows: Sequence[Row], arms: Sequence[str]) -> Drawn:
+    """Beta of every policy inside and outside the hull of its spots; a small dot a seed, a large one their mean."""
+    shown: list[dict[str, Any]] = []
+    with new_figure(6.4, 1.3 + 0.36 * max(3, len(arms))) as figure:
+        axes = figure.add_subplot()
+        for value, text in ((0.0, "copies"), (1.0, "follows")):
+            axes.axvline(value, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+            axes.annotate(text, (value, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
+        for number, place in enumerate(("inside", "outside")):
+            colour, marker = POLICY_COLOURS[number], POLICY_MARKERS[number]
+            for height, arm in enumerate(arms):
+                seeds = _seeds(rows, arm, place)
+                y = height + 0.24 * (number - 0.5)
+                if seeds:
+                    axes.scatter(list(seeds.values()), [y] * len(seeds), color=colour, marker=marker, s=10, alpha=0.5)
+                    axes.scatter([np.mean(list(seeds.values()))], [y], color=colour, marker=marker, s=46)
+                shown += [
+                    {"arm": arm, "place": place, "seed": seed, "slope": round(slope, 4)}
+                    for seed, slope in seeds.items()
+                ]
+            axes.scatter([], [], color=colour, marker=marker, s=46, label=_PLACES[place])
+        axes.set_yticks(range(len(arms)), arms)
+        axes.set_ylim(len(arms) - 0.4, -0.6)
+        axes.set_xlabel("slope β, mean over positions")
+        axes.grid(True, axis="x")
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure, shown
+
+
+def _seeds(rows: Sequence[Row], arm: str, place: str) -> dict[int, float]:
+    values: dict[int, list[float]] = {}
+    for row in rows:
+        if row.metric == "slope" and row.arm == arm and row.value is not None and row.at["place"] == place:
+            values.setdefault(row.seed, []).append(row.value)
+    return {seed: float(np.mean(own)) for seed, own in values.items()}
+
+
 def beta_parts(rows: Sequence[Row], arm: str) -> Drawn:
     """Beta of skip and MLP at each place; a dot a seed, a bar their mean."""
     shown: list[dict[str, Any]] = []

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from autoarm.figures.style import save_figure
-from autoarm.study.figures import Drawn, beta_parts, finetuning, slopes_by_distance
+from autoarm.study.figures import Drawn, beta_parts, finetuning, slopes_by_distance, slopes_by_policy
 from autoarm.study.films import VIDEOS
 from autoarm.study.page import Block, Heading, Picture, Table, Text, Video, write_pages
-from autoarm.study.plan import ControlCriterion, Criterion, Stage, Study
+from autoarm.study.plan import ControlCriterion, Criterion, Hypothesis, Stage, Study
 from autoarm.study.rows import Row, read_header
 from autoarm.study.run import read_study_rows, rows_path
 from autoarm.study.stages import STAGES
@@ -158,6 +158,20 @@ def _hypotheses(study: Study, rows: Rows) -> Iterable[Block]:
         ]
         yield Table(["policy", *study.hypotheses], cells)
         yield Table(["policy", "what it is"], [[arm, study.arms[arm].about] for arm in arms])
+        for name, hypothesis in study.hypotheses.items():
+            yield from _across(study, rows, name, hypothesis, arms)
+
+
+def _across(study: Study, rows: Rows, name: str, hypothesis: Hypothesis, arms: Sequence[str]) -> Iterable[Table]:
+    """What every policy was measured at by the criteria of a hypothesis."""
+    found = {arm: judge(study, name, hypothesis, rows, arm).findings for arm in arms}
+    measured = [arm for arm, own in found.items() if any(each.estimate is not None for each in own)]
+    if len(measured) > 1:
+        cells = [
+            [criterion.name, *(estimate(found[arm][number]) for arm in measured)]
+            for number, criterion in enumerate(hypothesis.criteria)
+        ]
+        yield Table([name, *measured], cells)
 
 
 def _findings(findings: Sequence[Finding]) -> Table:
@@ -204,8 +218,15 @@ def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
         folder,
         rows.get("behaviour", ()),
         "slopes",
-        lambda own: slopes_by_distance(own, shown[:6]),
+        lambda own: slopes_by_distance(own, [name for name in shown if name in (*study.controls, arm)]),
         "Slope at each position that was not demonstrated, mean over seeds.",
+    )
+    yield from _picture(
+        folder,
+        rows.get("behaviour", ()),
+        "slopes-by-policy",
+        lambda own: slopes_by_policy(own, shown),
+        "Slope of every policy, inside and outside the hull of its own spots; small dots are seeds, large ones means.",
     )
     yield from _picture(
         folder,
