@@ -16,7 +16,7 @@ from autoarm.study.plan import ControlCriterion, Criterion, Hypothesis, Stage, S
 from autoarm.study.rows import Row, read_header
 from autoarm.study.run import read_study_rows, rows_path
 from autoarm.study.stages import STAGES
-from autoarm.study.verdicts import Finding, Rows, Verdict, control_verdicts, judge, verdicts
+from autoarm.study.verdicts import NO_ROWS, Finding, Rows, Verdict, control_verdicts, judge, verdicts
 from gym_autoarm.errors import InvalidFileError
 
 FIGURES: Final = "figures"
@@ -153,7 +153,7 @@ def _hypotheses(study: Study, rows: Rows) -> Iterable[Block]:
         yield Heading("The same criteria on the other policies")
         yield Text("The verdict is that of one recipe, chosen beforehand. These say whether it is alone in it.")
         cells = [
-            [arm, *(judge(study, name, each, rows, arm).answer for name, each in study.hypotheses.items())]
+            [arm, *(_answer(judge(study, name, each, rows, arm)) for name, each in study.hypotheses.items())]
             for arm in arms
         ]
         yield Table(["policy", *study.hypotheses], cells)
@@ -166,12 +166,19 @@ def _across(study: Study, rows: Rows, name: str, hypothesis: Hypothesis, arms: S
     """What every policy was measured at by the criteria of a hypothesis."""
     found = {arm: judge(study, name, hypothesis, rows, arm).findings for arm in arms}
     measured = [arm for arm, own in found.items() if any(each.estimate is not None for each in own)]
-    if len(measured) > 1:
-        cells = [
-            [criterion.name, *(estimate(found[arm][number]) for arm in measured)]
-            for number, criterion in enumerate(hypothesis.criteria)
-        ]
-        yield Table([name, *measured], cells)
+    shared = [
+        number
+        for number in range(len(hypothesis.criteria))
+        if sum(own[number].estimate is not None for own in found.values()) > 1
+    ]
+    if shared:
+        cells = [[arm, *(estimate(found[arm][number]) for number in shared)] for arm in measured]
+        yield Table([name, *(hypothesis.criteria[number].name for number in shared)], cells)
+
+
+def _answer(verdict: Verdict) -> str:
+    deciding = [each for each in verdict.findings if getattr(each.measure, "decides", True)]
+    return verdict.answer if all(each.estimate is not None for each in deciding) else NO_ROWS
 
 
 def _findings(findings: Sequence[Finding]) -> Table:
