@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from autoarm.figures.style import save_figure
 from autoarm.study.figures import Drawn, beta_parts, finetuning, slopes_by_distance, slopes_by_policy
 from autoarm.study.films import VIDEOS
 from autoarm.study.page import Block, Heading, Picture, Table, Text, Video, write_pages
-from autoarm.study.plan import ControlCriterion, Criterion, Hypothesis, Stage, Study
+from autoarm.study.plan import ControlCriterion, Criterion, Stage, Study
 from autoarm.study.rows import Row, read_header
 from autoarm.study.run import read_study_rows, rows_path
 from autoarm.study.stages import STAGES
@@ -152,33 +152,27 @@ def _hypotheses(study: Study, rows: Rows) -> Iterable[Block]:
     if len(arms) > 1:
         yield Heading("The same criteria on the other policies")
         yield Text("The verdict is that of one recipe, chosen beforehand. These say whether it is alone in it.")
-        cells = [
-            [arm, *(_answer(judge(study, name, each, rows, arm)) for name, each in study.hypotheses.items())]
-            for arm in arms
-        ]
-        yield Table(["policy", *study.hypotheses], cells)
+        judged = {
+            arm: {name: judge(study, name, each, rows, arm) for name, each in study.hypotheses.items()} for arm in arms
+        }
+        yield Table(["policy", *study.hypotheses], [[arm, *map(_answer, own.values())] for arm, own in judged.items()])
         yield Table(["policy", "what it is"], [[arm, study.arms[arm].about] for arm in arms])
-        for name, hypothesis in study.hypotheses.items():
-            yield from _across(study, rows, name, hypothesis, arms)
+        for name in study.hypotheses:
+            yield from _across(name, {arm: own[name].findings for arm, own in judged.items()})
 
 
-def _across(study: Study, rows: Rows, name: str, hypothesis: Hypothesis, arms: Sequence[str]) -> Iterable[Table]:
-    """What every policy was measured at by the criteria of a hypothesis."""
-    found = {arm: judge(study, name, hypothesis, rows, arm).findings for arm in arms}
-    measured = [arm for arm, own in found.items() if any(each.estimate is not None for each in own)]
-    shared = [
-        number
-        for number in range(len(hypothesis.criteria))
-        if sum(own[number].estimate is not None for own in found.values()) > 1
-    ]
+def _across(name: str, found: Mapping[str, Sequence[Finding]]) -> Iterable[Table]:
+    """What each policy was measured at by those criteria of a hypothesis that several were measured by."""
+    by_criterion = zip(*found.values(), strict=True)
+    shared = [number for number, own in enumerate(by_criterion) if sum(each.estimate is not None for each in own) > 1]
+    measured = [own for own in found.values() if any(each.estimate is not None for each in own)]
     if shared:
-        cells = [[arm, *(estimate(found[arm][number]) for number in shared)] for arm in measured]
-        yield Table([name, *(hypothesis.criteria[number].name for number in shared)], cells)
+        cells = [[own[0].arm, *(estimate(own[number]) for number in shared)] for own in measured]
+        yield Table([name, *(measured[0][number].measure.name for number in shared)], cells)
 
 
 def _answer(verdict: Verdict) -> str:
-    deciding = [each for each in verdict.findings if getattr(each.measure, "decides", True)]
-    return verdict.answer if all(each.estimate is not None for each in deciding) else NO_ROWS
+    return verdict.answer if all(each.estimate is not None for each in verdict.deciding) else NO_ROWS
 
 
 def _findings(findings: Sequence[Finding]) -> Table:

@@ -64,10 +64,14 @@ class Verdict:
     reason: str = ""
 
     @property
+    def deciding(self) -> list[Finding]:
+        """Findings that have a part in it."""
+        return [each for each in self.findings if getattr(each.measure, "decides", True)]
+
+    @property
     def decisive(self) -> Finding:
         """The first deciding criterion that made the verdict what it is: of a refuted one, the one that refutes."""
-        deciding = [each for each in self.findings if getattr(each.measure, "decides", True)]
-        return next((each for each in deciding if each.answer == self.answer), deciding[0])
+        return next((each for each in self.deciding if each.answer == self.answer), self.deciding[0])
 
 
 def verdicts(study: Study, rows: Rows) -> dict[str, Verdict]:
