@@ -21,6 +21,7 @@ from typing import Final
 from autoarm.collection import RECORD_AGAIN, SIDECAR, Collection, CollectionSettings, EpisodeRecord, Teleop
 from autoarm.dataset import check_dataset, read_collection
 from autoarm.files import read_json
+from autoarm.layout import spread_spots
 from autoarm.recording import ENCODERS, RECORD, UNFINISHED, episode_folder, quiet, record_episodes, repo_id
 from autoarm.scene_data import scene_changes
 from gym_autoarm import ENV_ID, spec
@@ -34,6 +35,7 @@ _BYTES_PER_PIXEL: Final = 0.1
 _TYPICAL_STEPS: Final = 200
 
 _SETTINGS: Final = "settings.json"
+_PER_SPOT: Final = "episodes_per_spot"
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,10 @@ def collect(
 
     Args:
         out: Folder of the dataset. It must not exist, be empty, or hold the same recording.
-        spots: `five`, `everywhere`, or spots (comma-separated, or a sequence), each by name or as `x:y` in metres.
+        spots: `five`; `everywhere`, at random; `spread`, see `autoarm.layout`; or spots (comma-separated, or a
+            sequence), each by name or as `x:y` or `x:y:yaw` in metres and degrees.
         episodes_per_spot: How many at each spot.
-        episodes: How many in all, for `everywhere`; 50 by default.
+        episodes: How many in all, for `everywhere` and `spread`; 50 by default.
         seed: Equal seeds give equal states and actions, bit for bit, whatever the number of workers.
         image_size: Height and width of the frames; even numbers.
         vcodec: `h264` or `libsvtav1`.
@@ -167,15 +170,20 @@ def collection_settings(
     vcodec: str,
 ) -> CollectionSettings:
     """What `collect`'s arguments of these names ask for. Raises `InvalidInputError` for one that is wrong."""
-    names = parse_spots(spots)
-    if names and episodes is not None:
-        raise InvalidInputError("is for `everywhere`", field="episodes", cure="use episodes_per_spot with spots")
-    count = episodes_per_spot if names else 50 if episodes is None else episodes
+    anywhere = spots in ("everywhere", "spread")
+    if not anywhere and episodes is not None:
+        raise InvalidInputError(
+            "is for `everywhere` and `spread`", field="episodes", cure="use episodes_per_spot with spots"
+        )
+    field, count = ("episodes", 50 if episodes is None else episodes) if anywhere else (_PER_SPOT, episodes_per_spot)
     if count < 1:
-        field = "episodes_per_spot" if names else "episodes"
         raise InvalidInputError(f"{count} episodes are no dataset", field=field, cure="at least 1")
     if seed < 0:
         raise InvalidInputError(f"{seed} is negative", field="seed", cure="0 or more")
+    if spots == "spread":
+        names, count = spread_spots(count, seed), 1
+    else:
+        names = parse_spots(spots)
     check_image_size(image_size)
     if image_size[0] % 2 or image_size[1] % 2:
         raise InvalidInputError(f"{image_size} has an odd side", field="image_size", cure="videos need even sides")

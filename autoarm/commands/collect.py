@@ -25,11 +25,12 @@ class Collect:
     out: Path
     """Folder of the dataset."""
     spots: str = "five"
-    """`five`, `everywhere`, or spots joined by commas, by name or as x:y in metres."""
+    """`five`; `everywhere`, at random; `spread`, evenly and up to the edges; or spots joined by commas, by name or as
+    x:y or x:y:yaw in metres and degrees."""
     episodes_per_spot: int = 10
     """Episodes at each spot."""
     episodes: int | None = None
-    """Episodes in all, with `--spots everywhere`; 50 by default."""
+    """Episodes in all, with `--spots everywhere` or `spread`; 50 by default."""
     seed: int = 0
     """Equal seeds give equal episodes."""
     image_size: tuple[int, int] = spec.IMAGE_SIZE

@@ -21,7 +21,8 @@ SPOT_YAW: Final = 8.0
 HOME_NOISE: Final = 1.15
 """Degrees; standard deviation of the arm's position at reset (0.02 rad)."""
 
-_PLACE: Final = re.compile(r"(-?\d*\.?\d+):(-?\d*\.?\d+)")
+_NUMBER: Final = r"(-?\d*\.?\d+)"
+_PLACE: Final = re.compile(f"{_NUMBER}:{_NUMBER}(?::{_NUMBER})?")
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,10 @@ class SceneDistribution:
         return replace(self.base, cube=cube, start=self._start(seed), noise_seed=seed)
 
     def _at_spot(self, seed: int, name: str) -> tuple[float, float, float]:
-        x, y = spot_position(name)
+        x, y, yaw = spot_pose(name)
         dx, dy = stream(seed, "cube", "position").uniform(-self.spot_jitter, self.spot_jitter, 2)
-        yaw = stream(seed, "cube", "yaw").uniform(-self.spot_yaw, self.spot_yaw)
-        return x + float(dx), y + float(dy), float(yaw)
+        turn = stream(seed, "cube", "yaw").uniform(-self.spot_yaw, self.spot_yaw)
+        return x + float(dx), y + float(dy), yaw + float(turn)
 
     def _anywhere(self, seed: int) -> tuple[float, float, float]:
         (x_low, x_high), (y_low, y_high) = spec.WORK_AREA
@@ -97,15 +98,26 @@ class SceneDistribution:
 
 
 def spot_position(name: str) -> tuple[float, float]:
-    """Where a spot lies, metres: one of `spec.SPOTS`, or a place given as `x:y`, such as `0.2:0.05`.
+    """Where a spot lies, metres; see `spot_pose`."""
+    x, y, _ = spot_pose(name)
+    return x, y
+
+
+def spot_pose(name: str) -> tuple[float, float, float]:
+    """Where a spot lies, metres, and how the cube is turned there, degrees.
+
+    Args:
+        name: One of `spec.SPOTS`, or a place as `x:y` or `x:y:yaw`, such as `0.2:0.05` or `0.2:0.05:-30`.
 
     Raises:
         InvalidInputError: For an unknown name.
     """
     if name in spec.SPOTS:
-        return spec.SPOTS[name]
+        return *spec.SPOTS[name], 0.0
     if place := _PLACE.fullmatch(name):
-        return float(place[1]), float(place[2])
+        return float(place[1]), float(place[2]), float(place[3] or 0.0)
     raise InvalidInputError(
-        f"there is no spot {name!r}", field="spot", cure=f"choose from {', '.join(spec.SPOTS)}, or give x:y in metres"
+        f"there is no spot {name!r}",
+        field="spot",
+        cure=f"choose from {', '.join(spec.SPOTS)}, or give x:y or x:y:yaw in metres and degrees",
     )

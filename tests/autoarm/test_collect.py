@@ -289,6 +289,8 @@ def test_cameras_may_stand_where_the_real_ones_do(tiny_dataset: Path, tmp_path: 
         ({"spots": ""}, "spot"),
         ({"episodes_per_spot": 0}, "episodes_per_spot"),
         ({"spots": "everywhere", "episodes": 0}, "episodes"),
+        ({"spots": "spread", "episodes": 0}, "episodes"),
+        ({"spots": "0.2:0.05:left"}, "spot"),
         ({"spots": "five", "episodes": 3}, "episodes"),
         ({"seed": -1}, "seed"),
         ({"image_size": (481, 640)}, "image_size"),

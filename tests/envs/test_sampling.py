@@ -34,6 +34,13 @@ def test_cube_lies_at_its_spot(seed: int, spot: str) -> None:
 
 
 @given(seeds)
+def test_cube_is_turned_as_the_spot_says(seed: int) -> None:
+    straight, turned = (SceneDistribution().sample(seed, spot).cube for spot in ("0.2:0.05", "0.2:0.05:-30"))
+    assert (turned.x, turned.y, turned.yaw) == (straight.x, straight.y, pytest.approx(straight.yaw - 30.0))
+    assert abs(straight.yaw) <= SPOT_YAW
+
+
+@given(seeds)
 def test_spots_are_drawn_from_those_named(seed: int) -> None:
     cube = SceneDistribution(cube="spots", spots=("centre", "near-left")).sample(seed).cube
     offsets = [max(abs(cube.x - x), abs(cube.y - y)) for x, y in (spec.SPOTS["centre"], spec.SPOTS["near-left"])]
