@@ -25,6 +25,7 @@ from autoarm.train.data import ChunkDataset
 from autoarm.train.features import backbone_of, feature_maps, images_are_feature_maps
 from autoarm.train.folding import folded_batch_norm
 from autoarm.train.frames import cached_frames
+from autoarm.train.lean import lean_transformer
 from autoarm.train.parts import BEHIND_ATTENTION, LORA, add_lora, merge_lora, train_only
 from autoarm.train.sampling import BatchSampler
 from autoarm.train.trainer import Progress, learning_rate
@@ -143,6 +144,14 @@ class Finetuner:
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> list[float]:
         """Train, and leave the policy whole and ready. Returns the loss of every step."""
+        with lean_transformer(self.policy):
+            losses = self._loop(progress)
+        if LORA in self._config.parts:
+            merge_lora(self.policy)
+        self.policy.requires_grad_(True)
+        return losses
+
+    def _loop(self, progress: Callable[[Progress], None] | None) -> list[float]:
         phase = self._config.training
         optimizer = torch.optim.AdamW(self._learnt, lr=phase.learning_rate, weight_decay=0.0, fused=True)
         sampler = BatchSampler(len(self._data), phase.batch_size, self._config.seed)
@@ -166,9 +175,6 @@ class Finetuner:
                 progress(Progress(step + 1, phase.steps, losses[-1], 10 * phase.batch_size / (now - clock)))
                 clock = now
         self.samples_per_second = phase.steps * phase.batch_size / max(time.perf_counter() - started, 1e-9)
-        if LORA in self._config.parts:
-            merge_lora(self.policy)
-        self.policy.requires_grad_(True)
         return losses
 
     def _loss_function(self) -> Callable[[NDArray[np.int64]], Tensor]:

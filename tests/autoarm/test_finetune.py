@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,16 @@ def test_what_is_kept_gives_the_losses_of_the_images(
     live = Finetuner(folder, tiny_dataset, replace(config, cached=False)).run()
     assert kept == pytest.approx(live, abs=1e-4)
     assert kept[-1] != kept[0]
+
+
+@pytest.mark.parametrize("part", ["decoder-mlp", "encoder-mlp-0", "decoder-self-attention"])
+def test_losses_are_those_of_the_policys_own_forward(
+    policy: Path, tiny_dataset: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = FinetuneConfig((part,), TRAINING, dtype="float32")
+    lean = Finetuner(policy, tiny_dataset, config).run()
+    monkeypatch.setattr("autoarm.train.finetune.lean_transformer", nullcontext)
+    assert lean == pytest.approx(Finetuner(policy, tiny_dataset, config).run(), abs=1e-4)
 
 
 def test_the_run_leaves_a_checkpoint_and_a_record(policy: Path, tiny_dataset: Path, tmp_path: Path) -> None:
