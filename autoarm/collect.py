@@ -35,7 +35,6 @@ _BYTES_PER_PIXEL: Final = 0.1
 _TYPICAL_STEPS: Final = 200
 
 _SETTINGS: Final = "settings.json"
-_PER_SPOT: Final = "episodes_per_spot"
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,9 @@ def collection_settings(
         raise InvalidInputError(
             "is for `everywhere` and `spread`", field="episodes", cure="use episodes_per_spot with spots"
         )
-    field, count = ("episodes", 50 if episodes is None else episodes) if anywhere else (_PER_SPOT, episodes_per_spot)
+    count = episodes_per_spot if not anywhere else 50 if episodes is None else episodes
     if count < 1:
+        field = "episodes" if anywhere else "episodes_per_spot"
         raise InvalidInputError(f"{count} episodes are no dataset", field=field, cure="at least 1")
     if seed < 0:
         raise InvalidInputError(f"{seed} is negative", field="seed", cure="0 or more")

@@ -40,10 +40,10 @@ def seconds(command: list[str]) -> tuple[float, float]:
 def test_help_appears_within_a_second() -> None:
     subprocess.run([sys.executable, "-c", "import autoarm.cli"], check=True)  # compiles what was never compiled
     clock, processor = seconds([sys.executable, "-m", "autoarm.cli", "--help"])
-    bare_clock, bare_processor = seconds([sys.executable, "-c", "pass"])
-    # A bare interpreter takes some 30 ms of both; where it takes longer, the machine is slow or busy.
-    assert processor < max(1.0, 30 * bare_processor)
-    assert clock < max(1.0, 30 * bare_clock)
+    bare, _ = seconds([sys.executable, "-c", "pass"])
+    assert processor < 1.0
+    # A bare interpreter takes some 30 ms; where it takes longer, the machine is busy with something else.
+    assert clock < max(1.0, 30 * bare)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["eval", "--help"]])
