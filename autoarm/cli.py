@@ -4,66 +4,155 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 from importlib import import_module
-from typing import Annotated, Any
+from operator import or_
+from typing import Annotated, Any, Final
 
 import tyro
 
-from autoarm.commands.bench import Bench
-from autoarm.commands.collect import Collect
-from autoarm.commands.demo import Demo
-from autoarm.commands.doctor import Doctor
-from autoarm.commands.eval import Eval
-from autoarm.commands.film import Film
-from autoarm.commands.finetune import Finetune
-from autoarm.commands.interp import Interp
-from autoarm.commands.leaderboard import Leaderboard
-from autoarm.commands.pretrain import Pretrain
-from autoarm.commands.study import Study
-from autoarm.commands.train import Train
-from autoarm.commands.twin_check import TwinCheck
-from autoarm.commands.verify import Verify
-from gym_autoarm.errors import AutoArmError
-
-Command = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Collect, tyro.conf.subcommand("collect")]
-    | Annotated[Pretrain, tyro.conf.subcommand("pretrain")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Finetune, tyro.conf.subcommand("finetune")]
-    | Annotated[Eval, tyro.conf.subcommand("eval")]
-    | Annotated[Bench, tyro.conf.subcommand("bench")]
-    | Annotated[Verify, tyro.conf.subcommand("verify")]
-    | Annotated[Film, tyro.conf.subcommand("film")]
-    | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
-    | Annotated[Interp, tyro.conf.subcommand("interp")]
-    | Annotated[Study, tyro.conf.subcommand("study")]
-    | Annotated[TwinCheck, tyro.conf.subcommand("twin-check")]
-    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
-)
-
-DESCRIPTION = """Teach an SO-101 arm to put a cube in a box, and measure where that skill ends.
+DESCRIPTION: Final = """Teach an SO-101 arm to put a cube in a box, and measure where that skill ends.
 
 Start with `autoarm demo`, or `autoarm doctor` if something does not work."""
 
 
-def command_type() -> Any:
+@dataclass(frozen=True)
+class Entry:
+    """A command by name, so that only the one that was asked for is imported.
+
+    Attributes:
+        module: Where its class is. `autoarm` and `autoarm_hardware` know nothing of each other, but for this.
+        kind: The class: what tyro fills, with `run() -> int`, which gives the exit code.
+        summary: The first sentence of the class's docstring, for the list of commands.
+    """
+
+    module: str
+    kind: str
+    summary: str
+
+    def load(self) -> Any:
+        """The class."""
+        return getattr(import_module(self.module), self.kind)
+
+
+COMMANDS: Final[dict[str, Entry]] = {
+    "demo": Entry(
+        "autoarm.commands.demo",
+        "Demo",
+        "Record demonstrations, measure a policy beside two baselines and write a report with maps and videos.",
+    ),
+    "collect": Entry(
+        "autoarm.commands.collect",
+        "Collect",
+        "Record the scripted expert, or with --teleop a person, as a LeRobotDataset with videos.",
+    ),
+    "pretrain": Entry(
+        "autoarm.commands.pretrain",
+        "Pretrain",
+        "Make a backbone in simulation: render random scenes and learn to say where cube and gripper are.",
+    ),
+    "train": Entry(
+        "autoarm.commands.train",
+        "Train",
+        "Train a policy on a collected dataset; run again to continue after a stop.",
+    ),
+    "finetune": Entry(
+        "autoarm.commands.finetune",
+        "Finetune",
+        "Train chosen parts of an ACT policy on new demonstrations, everything before them computed once.",
+    ),
+    "eval": Entry(
+        "autoarm.commands.eval",
+        "Eval",
+        "Measure how often a policy puts the cube in the box.",
+    ),
+    "bench": Entry(
+        "autoarm.commands.bench",
+        "Bench",
+        "Measure how far a policy generalises, axis by axis. Interrupted, the same command goes on.",
+    ),
+    "verify": Entry(
+        "autoarm.commands.verify",
+        "Verify",
+        "Run a result again and compare it row by row.",
+    ),
+    "film": Entry(
+        "autoarm.commands.film",
+        "Film",
+        "Film a result: the first success and the first failure of each axis, in a folder beside it of its name.",
+    ),
+    "leaderboard": Entry(
+        "autoarm.commands.leaderboard",
+        "Leaderboard",
+        "Build a static site from results: rankings, a page a policy, comparisons of any two.",
+    ),
+    "interp": Entry(
+        "autoarm.commands.interp",
+        "Interp",
+        "Look inside a policy: where it looks, what it computes, and what can be captured and changed in it.",
+    ),
+    "study": Entry(
+        "autoarm.commands.study",
+        "Study",
+        "Test hypotheses that were written down before anything was measured, and say what came out.",
+    ),
+    "twin-check": Entry(
+        "autoarm.commands.twin_check",
+        "TwinCheck",
+        "Compare an arm with its simulation on one trajectory, joint by joint, and fit the simulated servos to it.",
+    ),
+    "doctor": Entry(
+        "autoarm.commands.doctor",
+        "Doctor",
+        "Check this machine: versions, OpenGL, cameras, serial ports, disk, and how to mend what is missing.",
+    ),
+    "align": Entry(
+        "autoarm_hardware.alignment.command",
+        "Align",
+        "Find out where the real cameras are and what they see, so that the simulated ones see the same.",
+    ),
+    "teleop": Entry(
+        "autoarm_hardware.teleop.command",
+        "Teleop",
+        "Drive an arm: with a leader arm, the keyboard or a gamepad; the simulated arm, a real one, or a twin.",
+    ),
+    "twin": Entry(
+        "autoarm_hardware.twin.command",
+        "Twin",
+        "Plug in a simulated SO-101, follower and leader: software for the real one runs against them unchanged.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Unloaded:
+    """Stands for a command that was not asked for: its name is listed, and it takes no options."""
+
+
+def command_type(arguments: Sequence[str]) -> Any:
     """What tyro reads a command line as: one of the subcommands."""
-    # `autoarm` and `autoarm_hardware` know nothing of each other: a command that lives there is found by its name.
-    align = import_module("autoarm_hardware.alignment.command").Align
-    teleop = import_module("autoarm_hardware.teleop.command").Teleop
-    twin = import_module("autoarm_hardware.twin.command").Twin
-    return (
-        Command
-        | Annotated[align, tyro.conf.subcommand("align")]
-        | Annotated[teleop, tyro.conf.subcommand("teleop")]
-        | Annotated[twin, tyro.conf.subcommand("twin")]
-    )
+    # Completions, which tyro writes for shells, know every option of every command.
+    everything = any(argument.startswith("--tyro-") for argument in arguments)
+    # tyro takes twin_check for twin-check.
+    names = (argument.replace("_", "-") for argument in arguments)
+    asked = next((name for name in names if name in COMMANDS), None)
+    kinds = []
+    for name, entry in COMMANDS.items():
+        if everything or name == asked:
+            kinds.append(Annotated[entry.load(), tyro.conf.subcommand(name)])
+        else:
+            kinds.append(Annotated[_Unloaded, tyro.conf.subcommand(name, description=entry.summary)])
+    return reduce(or_, kinds)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done, 1 a check failed, 2 bad input."""
-    command = tyro.cli(command_type(), prog="autoarm", description=DESCRIPTION, args=arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command = tyro.cli(command_type(arguments), prog="autoarm", description=DESCRIPTION, args=arguments)
+    # Gymnasium and NumPy come with it, for which the list of commands need not wait.
+    from gym_autoarm.errors import AutoArmError
+
     try:
         sys.exit(command.run())
     except AutoArmError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import resource
 import statistics
 import subprocess
@@ -16,7 +17,7 @@ from gym_autoarm.errors import InvalidInputError
 
 COMMANDS = [
     *("demo", "collect", "pretrain", "train", "finetune", "eval", "bench", "verify", "film", "leaderboard"),
-    *("interp", "study", "doctor", "teleop", "twin", "align", "twin-check"),
+    *("interp", "study", "twin-check", "doctor", "align", "teleop", "twin"),
 ]
 
 
@@ -46,8 +47,13 @@ def test_help_appears_within_a_second() -> None:
     assert clock < max(1.0, 30 * bare)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["eval", "--help"]])
-def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+HEAVY = {"torch", "lerobot", "mujoco", "scipy", "matplotlib", "pandas", "sklearn", "cv2", "av"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"), [(["--help"], HEAVY | {"numpy", "gymnasium"}), (["eval", "--help"], HEAVY)]
+)
+def test_help_imports_nothing_heavy(arguments: list[str], heavy: set[str]) -> None:
     code = (
         "import sys\n"
         "from autoarm.cli import main\n"
@@ -59,7 +65,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(done.stdout.splitlines()[-1].split())
     assert {"IMPORTED", "autoarm", "tyro"} <= imported
-    assert not {"torch", "lerobot", "mujoco", "scipy", "matplotlib", "pandas", "sklearn", "cv2", "av"} & imported
+    assert not heavy & imported
 
 
 def test_help_lists_every_command() -> None:
@@ -67,6 +73,24 @@ def test_help_lists_every_command() -> None:
     assert done.returncode == 0
     for command in COMMANDS:
         assert f"• {command}" in done.stdout
+
+
+def test_a_command_is_summed_up_by_its_first_sentence() -> None:
+    assert list(cli.COMMANDS) == COMMANDS
+    for entry in cli.COMMANDS.values():
+        docstring = inspect.getdoc(entry.load())
+        assert docstring is not None
+        assert " ".join(docstring.split("\n\n")[0].split()) == entry.summary
+
+
+def test_a_command_may_be_written_with_an_underscore() -> None:
+    assert run("twin_check", "--help").stdout == run("twin-check", "--help").stdout != ""
+
+
+def test_completions_know_every_option() -> None:
+    script = run("--tyro-print-completion", "bash").stdout
+    for option in ("--episodes-per-spot", "--state-dropout", "--incidents", "--trajectory"):
+        assert option in script
 
 
 @pytest.mark.parametrize("command", COMMANDS)
