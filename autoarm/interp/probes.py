@@ -19,7 +19,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold
-from sklearn.preprocessing import StandardScaler
 from sklearn.random_projection import SparseRandomProjection
 from torch.nn import functional
 
@@ -47,8 +46,11 @@ _THUMBNAIL: Final = (24, 32)
 """Rows and columns to which frames are averaged, as in `autoarm.policies.lookup`."""
 _POOLED: Final = frozenset({"token", "slot", "query", "row", "column", "head"})
 """Axes that `mean` pooling averages over."""
-_LEAST_SPREAD: Final = 1e-6
-"""Standard deviation below which a feature is constant."""
+_LEAST_SPREAD: Final = 0.03
+"""Standard deviation, as a share of the largest feature's, below which a feature is not brought to unit variance.
+
+A pixel that hardly changes in the rows fitted to, and does in the others, would outweigh all the rest there.
+"""
 
 
 # -- Features ----------------------------------------------------------------------------------------------------------
@@ -218,15 +220,21 @@ def predict_numbers(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
     return predicted
 
 
+def _standardised(train: Floats, test: Floats) -> tuple[Floats, Floats]:
+    """Features of mean 0 and unit variance, less where they hardly vary; they are measured in one unit, or scaled."""
+    mean, spread = train.mean(axis=0), train.std(axis=0)
+    scale = np.maximum(spread, _LEAST_SPREAD * spread.max(initial=0.0))
+    scale[scale == 0.0] = 1.0
+    return (train - mean) / scale, (test - mean) / scale
+
+
 def ridge_path(train: Floats, targets: ArrayLike, test: Floats, alphas: Sequence[float] = ALPHAS) -> Floats:
     """Ridge regression at several strengths, on features of unit variance: predictions `(alpha, n, k)`.
 
     By the eigenvalues of the smaller of two products, rows by rows or features by features: several times faster than a
     singular value decomposition, and what squaring costs in digits is far below any of the strengths.
     """
-    mean, spread = train.mean(axis=0), train.std(axis=0)
-    spread = np.where(spread < _LEAST_SPREAD, np.inf, spread)
-    x, seen = (train - mean) / spread, (test - mean) / spread
+    x, seen = _standardised(train, test)
     y = np.asarray(targets, np.float64)
     offset = y.mean(axis=0)
     aligned = y - offset
@@ -252,8 +260,7 @@ def predict_classes(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
     for train, test in folds:
         if len(np.unique(y[train])) < 2:
             raise InvalidInputError("one class only to train on", field="targets", cure="split the data another way")
-        scaler = StandardScaler().fit(x[train])
-        inside, outside = scaler.transform(x[train]), scaler.transform(x[test])
+        inside, outside = _standardised(x[train], x[test])
         if inside.shape[1] > len(inside):
             # The penalty looks the same from every side, so that the rows' own span is all it takes.
             right = np.linalg.svd(inside, full_matrices=False)[2]
@@ -287,6 +294,14 @@ def balanced_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
     return float(np.mean([(guesses[values == each] == each).mean() for each in np.unique(values)]))
 
 
+def score_above(score: float, baseline: float) -> float:
+    """What a probe scores above a baseline, either counting as 0 where it is below: nothing is less than nothing.
+
+    A linear probe that misses by far has an R2 far below 0, which says no more than that it found nothing.
+    """
+    return max(score, 0.0) - max(baseline, 0.0)
+
+
 @dataclass(frozen=True)
 class ProbeScore:
     """How well a target is read off a site.
@@ -309,8 +324,8 @@ class ProbeScore:
 
     @property
     def selectivity(self) -> float:
-        """What the probe scores above its control, a score below 0 counting as 0: nothing is less than nothing."""
-        return max(self.score, 0.0) - max(self.control, 0.0)
+        """What the probe scores above its control; see `score_above`."""
+        return score_above(self.score, self.control)
 
 
 def probe_sites(

@@ -11,7 +11,15 @@ from autoarm.interp.capture import capture
 from autoarm.interp.named_array import NamedArray
 from autoarm.interp.probe_data import LabelledFrames, Target, dataset_batches, dataset_frames, input_size
 from autoarm.interp.probe_data import labelled_frames as label
-from autoarm.interp.probes import PIXELS, collect_features, group_folds, predict_numbers, probe_sites, r_squared
+from autoarm.interp.probes import (
+    PIXELS,
+    collect_features,
+    group_folds,
+    predict_numbers,
+    probe_sites,
+    r_squared,
+    score_above,
+)
 from autoarm.interp.rendered import action_scale, expert_chunks
 from autoarm.interp.steering import fit_probe, steer
 from autoarm.interp.tokens import camera_name
@@ -43,7 +51,11 @@ def probes(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
     found = {site: cross_validated(values, targets, rng) for site, values in unseen.items()}
     rows = _score_rows(unit, found, "unseen")
     rows += [
-        unit.row("above_pixels", {"site": site, "target": name, "place": "unseen"}, r2 - found[PIXELS][name][0])
+        unit.row(
+            "above_pixels",
+            {"site": site, "target": name, "place": "unseen"},
+            score_above(r2, found[PIXELS][name][0]),
+        )
         for site, scores in found.items()
         if PIXELS in found and site != PIXELS
         for name, (r2, _) in scores.items()
@@ -152,7 +164,7 @@ def _above_untrained(
     for site in found.keys() & values.keys():
         for name, (r2, _) in cross_validated(values[site], targets, rng).items():
             at = {"site": site, "target": name, "place": "unseen"}
-            rows.append(unit.row("above_untrained", at, found[site][name][0] - r2))
+            rows.append(unit.row("above_untrained", at, score_above(found[site][name][0], r2)))
     return rows
 
 
@@ -164,7 +176,7 @@ def _score_rows(unit: Unit, found: dict[str, dict[str, tuple[float, float]]], pl
             rows += [
                 unit.row("r2", at, r2),
                 unit.row("control", at, control),
-                unit.row("selectivity", at, max(r2, 0.0) - max(control, 0.0)),
+                unit.row("selectivity", at, score_above(r2, control)),
             ]
     return rows
 

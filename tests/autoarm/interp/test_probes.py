@@ -28,6 +28,7 @@ from autoarm.interp.probes import (
     r_squared,
     random_weights,
     ridge_path,
+    score_above,
     transfer_fold,
 )
 from gym_autoarm.errors import InvalidInputError
@@ -96,10 +97,32 @@ def test_ridge_is_scikit_learns() -> None:
     rng = np.random.default_rng(3)
     for columns in (5, 60):
         train, test, targets = rng.normal(size=(30, columns)), rng.normal(size=(7, columns)), rng.normal(size=(30, 2))
-        train *= rng.uniform(0.1, 10, columns)
+        train *= rng.uniform(1, 10, columns)
         for found, alpha in zip(ridge_path(train, targets, test, [0.1, 30.0]), [0.1, 30.0], strict=True):
             expected = make_pipeline(StandardScaler(), Ridge(alpha)).fit(train, targets).predict(test)
             np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_pixels_that_hardly_ever_change_do_not_outweigh_the_rest() -> None:
+    """A bright spot on a small screen whose pixels flicker faintly now and then."""
+    rng = np.random.default_rng(4)
+    place = rng.uniform(-1, 1, (60, 2))
+    grid = np.linspace(-1.3, 1.3, 20)
+    bright = np.clip(1 - np.abs(grid - place[:, :, None]) / 0.3, 0, None)
+    frames = (bright[:, 0, :, None] * bright[:, 1, None, :]).reshape(60, -1)
+    frames += 0.001 * (rng.random(frames.shape) < 0.05)
+    groups = np.arange(60) // 6
+    folds = group_folds(groups)
+    assert r_squared(place, predict_numbers(frames, place, folds, groups)).min() > 0.7
+    left = place[:, 0] < 0
+    assert np.mean(predict_classes(frames, left, folds) == left) > 0.88
+
+
+def test_scores_are_compared_above_nothing() -> None:
+    assert score_above(0.9, 0.25) == pytest.approx(0.65)
+    assert score_above(0.9, -120.0) == 0.9
+    assert score_above(-3.0, -120.0) == 0.0
+    assert score_above(-3.0, 0.25) == -0.25
 
 
 def test_constant_features_and_targets_do_no_harm() -> None:
