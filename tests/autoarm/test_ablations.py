@@ -13,7 +13,7 @@ import pytest
 import tyro
 
 from autoarm.commands.train import Train
-from autoarm.results import Result
+from autoarm.results import EpisodeRow, Result
 from autoarm.train.config import preset
 from autoarm.train.trainer import policy_config
 
@@ -89,3 +89,26 @@ def test_the_mean_over_seeds_is_of_policies_and_not_of_episodes(make_result: Cal
     assert axes[axis]["mean"]["low"] == pytest.approx(0.6)
     assert axes[axis]["mean"]["high"] == pytest.approx(1.0)
     assert f"| {axis} | 80.0 % | 60.0 % | 100.0 % | 80.0 % (60.0 to 100.0) |" in seeds.table(axes)
+
+
+def test_failures_are_counted_where_the_cube_lay(make_result: Callable[..., Result]) -> None:
+    failures = load(SCRIPT.with_name("failures.py"))
+    cubes = [(0.16, -0.05, 0.0), (0.16, 0.13, 40.0), (0.26, 0.0, 44.0), (0.26, 0.0, 91.0)]
+
+    def laid(rows: list[EpisodeRow]) -> list[EpisodeRow]:
+        keys = ("x", "y", "yaw")
+        return [
+            row.model_copy(
+                update={"scene": {"cube": dict(zip(keys, cube, strict=True))}, "failure": None if row.success else kind}
+            )
+            for row, cube, kind in zip(rows, cubes, ["", "dropped", "missed-grasp", ""], strict=True)
+        ]
+
+    result = make_result("x", "everywhere", [True, False, False, True], rows=laid)
+    lines = failures.tables(list(result.rows), 2).splitlines()
+    assert {"| dropped | 1 |", "| missed-grasp | 1 |"} <= set(lines)
+    found = {lines[number - 2].split(",")[0]: line for number, line in enumerate(lines) if line.startswith("| failed")}
+    assert found["| x"] == "| failed | 1/2 | 1/2 |"
+    assert found["| y"] == "| failed | 1/3 | 1/1 |"
+    # 40 degrees, of a cube that lies at atan(13 / 16) = 39: hardly turned.
+    assert found["| turn"] == "| failed | 1/3 | 1/1 |"
