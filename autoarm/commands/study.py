@@ -115,6 +115,8 @@ class Film:
     """Folder with what was found; by default as in `autoarm study run`."""
     work: Path | None = None
     """Folder for demonstrations and policies; by default as in `autoarm study run`."""
+    seed: int = 0
+    """Of the training run whose policy is tuned."""
 
     def run(self) -> int:
         """Make the films and write the pages."""
@@ -124,7 +126,7 @@ class Film:
         from autoarm.study.run import default_out
 
         study, size = load_study(self.study), _size(self.quick)
-        for path in film_study(study, size, self.out, self.work, say=print):
+        for path in film_study(study, size, self.out, self.work, seed=self.seed, say=print):
             print(f"film: {path}")
         print(f"report: {write_study_report(study, self.out or default_out(study, size))}")
         return 0

@@ -24,11 +24,12 @@ def film_study(
     out: Path | None = None,
     work: Path | None = None,
     effort: Effort | None = None,
+    seed: int = 0,
     say: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Film fine-tuning: at each place, the first episode whose outcome it changed, or the first of all.
 
-    What is trained is what the first criterion about fine-tuning asks for, on the policy of seed 0.
+    What is trained is what the first criterion about fine-tuning asks for.
 
     Args:
         study: It, run as far as fine-tuning.
@@ -36,6 +37,7 @@ def film_study(
         out: Folder with its rows; the videos go into `videos` there.
         work: Folder with its datasets and policies, which are made again where they are missing.
         effort: Instead of a size's.
+        seed: Which training seed's policy is tuned.
         say: Told what takes long.
 
     Returns:
@@ -50,12 +52,12 @@ def film_study(
     folder = out or default_out(study, size)
     amount = effort or study.effort[size]
     workspace = Workspace(study, amount, work or WORK / f"{study.name}-{size}", say=say or (lambda _: None))
-    unit = _unit(study)
+    unit = _unit(study, seed)
     rows = [row for row in read_study_rows(folder, study).get(_STAGE, []) if row.of(unit.arm, unit.seed)]
     before, after = (_outcomes(rows, conditions) for conditions in ({"part": NONE}, unit.variant))
     if not (before and after):
         raise InvalidFileError(
-            "fine-tuning was not measured yet",
+            f"fine-tuning of seed {seed} was not measured yet",
             file=rows_path(folder, _STAGE),
             cure=f"autoarm study run {study.name} --stage {_STAGE}",
         )
@@ -75,12 +77,12 @@ def film_study(
     return paths
 
 
-def _unit(study: Study) -> Unit:
+def _unit(study: Study, seed: int) -> Unit:
     for hypothesis in study.hypotheses.values():
         for criterion in hypothesis.criteria:
             if criterion.stage == _STAGE and "part" in criterion.at:
                 variant = {name: criterion.at[name] for name in ("part", "demonstrations", "steps")}
-                return Unit(hypothesis.arm, 0, variant)
+                return Unit(hypothesis.arm, seed, variant)
     raise InvalidInputError("no hypothesis is about fine-tuning", field="hypotheses", cure="there is nothing to film")
 
 

@@ -100,9 +100,11 @@ def test_films_show_an_episode_before_and_after(ran: Path, tiny_study: Study, ti
     assert "](videos/finetuning-old.mp4)" in page.with_name("README.md").read_text()
 
 
-def test_films_need_what_was_measured(tiny_study: Study, tiny_effort: Effort, tmp_path: Path) -> None:
+def test_films_need_what_was_measured(ran: Path, tiny_study: Study, tiny_effort: Effort, tmp_path: Path) -> None:
     with pytest.raises(InvalidFileError, match=r"finetune\.jsonl.*--stage finetune"):
         film_study(tiny_study, effort=tiny_effort, out=tmp_path, work=tmp_path)
+    with pytest.raises(InvalidFileError, match="of seed 7 was not measured"):
+        film_study(tiny_study, effort=tiny_effort, out=ran, work=ran.parent / "work", seed=7)
 
 
 def test_who_needs_a_policy_that_is_being_trained_waits_for_it(
