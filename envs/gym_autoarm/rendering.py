@@ -11,6 +11,7 @@ import atexit
 import operator
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from types import TracebackType
 
@@ -40,7 +41,7 @@ class FrameRenderer:
         self._double = all(2 * side <= largest for side, largest in zip(image_size, spec.IMAGE_SIZE, strict=True))
         height, width = (2 * side if self._double else side for side in image_size)
         try:
-            self._renderer = mujoco.Renderer(model, height, width)
+            self._renderer = _Renderer(model, height, width)
         except Exception as error:  # the GL backends raise whatever their bindings raise
             raise RenderingError(f"no OpenGL context ({error})", field="MUJOCO_GL", cure=GL_CURE) from error
         _open.add(self._renderer)
@@ -68,6 +69,19 @@ class FrameRenderer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Renderer(mujoco.Renderer):  # type: ignore[misc]
+    def close(self) -> None:
+        """Free what was drawn with. MuJoCo's own deletes it by number from the current context, whosever that is.
+
+        Numbers are alike in all contexts: another renderer of the thread lost its framebuffer, and went on without an
+        error, with whatever was in memory for a picture.
+        """
+        if getattr(self, "_gl_context", None):
+            with suppress(Exception):  # in use by another thread: the bindings raise whatever they raise
+                self._gl_context.make_current()
+        super().close()
 
 
 def picture_option() -> mujoco.MjvOption:

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from autoarm.video import VIEW_SIZE, VideoWriter, caption, film, side_by_side
+from autoarm.video import VIEW_SIZE, VideoWriter, caption, film, film_beside, side_by_side
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidInputError
@@ -96,3 +96,15 @@ def test_a_film_shows_the_run_that_its_actions_come_from(tmp_path):
     moved = np.abs(first - last).mean()
     assert np.abs(first - frames[0][rows:]).mean() < moved / 2
     assert np.abs(last - frames[-1][rows:]).mean() < moved / 2
+
+
+def test_who_goes_on_alone_is_filmed_like_who_was_beside_another(tmp_path):
+    scene = SceneDistribution(cube="spots").sample(3)
+    still = np.tile(np.asarray(scene.start, np.float32), (4, 1))
+    film_beside(tmp_path / "both.mp4", scene, {"long": still, "short": still[:1]})
+    film_beside(tmp_path / "one.mp4", scene, {"long": still})
+    both, one = read(tmp_path / "both.mp4"), read(tmp_path / "one.mp4")
+    assert len(both) == len(one) == len(still) + 1
+    width = one[0].shape[1]
+    for beside, alone in zip(both, one, strict=True):
+        assert np.abs(beside[40:, :width].astype(int) - alone[40:]).mean() < 2

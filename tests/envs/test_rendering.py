@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -78,6 +79,23 @@ def test_two_renderers_do_not_disturb_each_other() -> None:
         for _ in range(2):
             np.testing.assert_array_equal(one.render(datas[0], "top"), alone[0])
             np.testing.assert_array_equal(other.render(datas[1], "top"), alone[1])
+
+
+@pytest.mark.parametrize("end", ["close", "forget"])
+def test_a_renderer_that_goes_leaves_the_others_as_they_are(end: str) -> None:
+    model = compile_scene(Scene())
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    with FrameRenderer(model, (48, 64)) as staying:
+        going = FrameRenderer(model, (48, 64))
+        going.render(data, "top")
+        before = staying.render(data, "top")
+        if end == "close":
+            going.close()
+        del going
+        gc.collect()
+        np.testing.assert_array_equal(staying.render(data, "lateral"), staying.render(data, "lateral"))
+        np.testing.assert_array_equal(staying.render(data, "top"), before)
 
 
 def test_size_is_checked() -> None:
