@@ -103,8 +103,10 @@ def test_who_goes_on_alone_is_filmed_like_who_was_beside_another(tmp_path):
     still = np.tile(np.asarray(scene.start, np.float32), (4, 1))
     film_beside(tmp_path / "both.mp4", scene, {"long": still, "short": still[:1]})
     film_beside(tmp_path / "one.mp4", scene, {"long": still})
-    both, one = read(tmp_path / "both.mp4"), read(tmp_path / "one.mp4")
+    (_, both), (_, one) = read(tmp_path / "both.mp4"), read(tmp_path / "one.mp4")
     assert len(both) == len(one) == len(still) + 1
     width = one[0].shape[1]
-    for beside, alone in zip(both, one, strict=True):
-        assert np.abs(beside[40:, :width].astype(int) - alone[40:]).mean() < 2
+    apart = [
+        np.abs(beside[40:, :width].astype(int) - alone[40:]).mean() for beside, alone in zip(both, one, strict=True)
+    ]
+    assert max(apart) < 1  # what the codec loses
