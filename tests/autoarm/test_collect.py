@@ -101,6 +101,7 @@ def psnr(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
     return float(10 * np.log10(255**2 / error))
 
 
+@pytest.mark.lengthy
 def test_full_size_frames_survive_the_codec(tmp_path: Path) -> None:
     out = collect(tmp_path / "full", spots="far-left", episodes_per_spot=1, workers=1).folder
     assert check_dataset(out).image_size == (480, 640)
@@ -116,6 +117,7 @@ def test_full_size_frames_survive_the_codec(tmp_path: Path) -> None:
 # -- It repeats ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 def test_processes_and_company_do_not_matter(tiny_dataset: Path, tmp_path: Path) -> None:
     """An episode is the same whichever process records it and whatever is recorded beside it."""
     out = collect(
@@ -181,6 +183,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.lengthy
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     out, partial = tmp_path / "d", tmp_path / "d.partial"
     script = tmp_path / "record.py"
@@ -222,6 +225,7 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
         assert np.array_equal(episode_frames(out, 2, camera), episode_frames(whole.folder, 2, camera))
 
 
+@pytest.mark.lengthy
 def test_killed_while_joining(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "d"
 

@@ -28,6 +28,8 @@ from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import SceneDistribution
 
+pytestmark = pytest.mark.lengthy
+
 IMAGE_SIZE = (96, 128)
 
 

@@ -104,6 +104,7 @@ class Looker:
 """
 
 
+@pytest.mark.lengthy
 def test_rows_depend_on_the_seed_alone_and_not_on_the_processes(tmp_path, monkeypatch):
     (tmp_path / "looking.py").write_text(LOOKER)
     monkeypatch.syspath_prepend(tmp_path)

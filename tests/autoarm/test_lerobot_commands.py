@@ -17,6 +17,8 @@ from autoarm.plugin import AutoArmEnv
 from gym_autoarm import spec
 from gym_autoarm.expert import Expert
 
+pytestmark = pytest.mark.lengthy
+
 HEIGHT, WIDTH = 96, 128
 TINY_ACT: dict[str, Any] = {
     "chunk_size": 10,

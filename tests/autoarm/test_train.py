@@ -414,6 +414,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.lengthy
 def test_the_checkpoint_is_lerobots(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     folder = run.run()

@@ -92,6 +92,7 @@ def test_body_moves_as_the_environment_does(body: SceneBody) -> None:
     env.close()
 
 
+@pytest.mark.lengthy
 def test_expert_places_the_cube_through_the_bus() -> None:
     placed = 0
     for seed in range(40):

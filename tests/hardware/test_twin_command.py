@@ -38,6 +38,9 @@ from gym_autoarm.task import TaskMonitor
 Running = Callable[..., AbstractContextManager[Twin]]
 
 
+# The joints that the wave moves: the others only show how far the weight of the arm bends its servos.
+WAVED = [0, 3, 4, 5]
+
 # What has LeRobot's own commands, unmodified, wait longer for a servo: a busy machine may take the 50 ms they set.
 PATIENCE = Path(__file__).parent / "patience"
 
@@ -103,6 +106,7 @@ def arguments(twin: Twin, arm: str) -> list[str]:
     return list(note[arm]["arguments"])
 
 
+@pytest.mark.lengthy
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_command_serves_and_clears_up(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "twin"
@@ -131,6 +135,7 @@ def test_bad_settings_are_refused_before_anything_is_made(tmp_path: Path, bad: l
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.lengthy
 def test_lerobot_calibrate(running: Running) -> None:
     moving = threading.Event()
     start = 0.0
@@ -162,22 +167,43 @@ def test_lerobot_calibrate(running: Running) -> None:
         ]
 
 
+def distance_behind(leader: NDArray[Any], follower: NDArray[Any]) -> float:
+    """How far a follower is from the leader's motion, in the mean over its poses `(time, joints)`, however late it is.
+
+    Each pose is compared with one that the leader had by then, never an earlier one than the pose before was (dynamic
+    time warping): how late a follower is says only how busy the machine is. One that stands still is late, not wrong.
+    """
+    total = np.zeros(len(leader))
+    for now, pose in enumerate(follower):
+        apart = np.abs(leader - pose).mean(axis=1)
+        total = np.where(np.arange(len(leader)) <= now, np.minimum.accumulate(total) + apart, np.inf)
+    return float(total.min() / len(follower))
+
+
+def test_distance_behind() -> None:
+    time = np.linspace(0, 10, 300)
+    leader = np.sin(time + np.arange(6)[:, None]).T * 20
+    late = leader[np.maximum(0, np.arange(300) - 40 - np.arange(300) % 7)]
+    assert distance_behind(leader, leader) == 0
+    assert distance_behind(leader, late) < 2
+    for wrong in (-leader, leader[::-1], leader * 0.5, leader + 10):
+        assert distance_behind(leader, wrong) > 4
+
+
+@pytest.mark.lengthy
 def test_lerobot_teleoperate(running: Running) -> None:
     with running(leader_hand=hand.wave) as twin:
         command_line = [*arguments(twin, "follower"), *arguments(twin, "leader"), "--fps=30", "--teleop_time_s=6"]
         with started(lerobot("teleoperate"), *command_line) as command:
             command.wait_for("Teleop loop time")
-            time.sleep(1.0)
             pairs = []
-            for _ in range(40):
+            while command.process.poll() is None:
                 pairs.append((twin.leader.body.position, twin.follower.body.position))
-                time.sleep(0.1)
+                time.sleep(0.02)
             assert command.finish() == 0, command.said
     leader, follower = np.array(pairs).transpose(1, 0, 2)
-    assert np.ptp(leader[:, 0]) > 25
-    # At most 25 degrees/s in the wave: a few control steps of delay, more where the machine is busy.
-    assert np.median(np.abs(leader - follower)) < 3
-    assert np.corrcoef(leader[:, 0], follower[:, 0])[0, 1] > 0.95
+    assert np.ptp(follower[:, 0]) > 25
+    assert distance_behind(leader[:, WAVED], follower[:, WAVED]) < 3
 
 
 @pytest.mark.skipif(find_spec("placo") is None, reason="LeRobot computes kinematics with placo: tox run -e kinematics")
@@ -224,6 +250,7 @@ def urdf(model: mujoco.MjModel) -> str:
     return f'<robot name="arm">{"".join(parts)}</robot>'
 
 
+@pytest.mark.lengthy
 def test_lerobot_setup_motors(running: Running) -> None:
     with running(calibrated=False) as twin:
         new = [Servo(joint) for joint in twin.follower.body.joints]  # as delivered: all of them have id 1
@@ -237,6 +264,7 @@ def test_lerobot_setup_motors(running: Running) -> None:
         assert [servo["ID"] for servo in new] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.lengthy
 def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
     dataset = ["--dataset.repo_id=local/wave", f"--dataset.root={tmp_path / 'wave'}"]
     # At twice the speed, and for long: a busy machine records a quarter of the frames, and the hand waves more slowly.
@@ -251,8 +279,8 @@ def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
         states = np.array([frame["observation.state"].numpy() for frame in recorded])
         assert recorded.features["action"]["names"] == list(spec.FEATURES)
         assert len(actions) >= 60
-        assert np.ptp(actions[:, 0]) > 25
-        assert np.median(np.abs(states - actions)) < 3
+        assert np.ptp(states[:, 0]) > 25
+        assert distance_behind(actions[:, WAVED], states[:, WAVED]) < 3
 
         command_line = [*arguments(twin, "follower"), *dataset, "--dataset.episode=0", "--play_sounds=false"]
         with started(lerobot("replay"), *command_line) as command:

@@ -185,6 +185,7 @@ def test_a_policy_that_breaks_gets_its_rows_and_the_run_goes_on(small, reply, sa
     assert all(row.failure == "error" and said in (row.error or "") for row in result.rows)
 
 
+@pytest.mark.lengthy
 def test_processes_and_sizes_change_no_row(small_file, tmp_path, monkeypatch):
     (tmp_path / "own_policy.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)

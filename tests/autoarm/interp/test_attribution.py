@@ -33,6 +33,7 @@ def small(new_act: Callable[..., ACTPolicy]) -> ACTPolicy:
     return new_act(cameras={"top": (32, 64), "side": (64, 32)}, n_encoder_layers=1, dim_model=16, n_heads=2)
 
 
+@pytest.mark.lengthy
 def test_integrated_gradients_are_complete(small: ACTPolicy, observe: Observe, unchanged: Any) -> None:
     batch, baseline = observe(small, 0, 2), mean_observation(observe(small, 1, 3), small)
     with unchanged(small):

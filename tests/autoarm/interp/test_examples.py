@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.lengthy
+
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 FILES: dict[str, list[str]] = {
     "absorption": ["absorption.png", "absorption.npz"],

@@ -15,6 +15,8 @@ from autoarm.interp.report import Material, Section, Text, section_names, write_
 from autoarm.policies.lerobot import LeRobotPolicy
 from gym_autoarm.errors import InvalidInputError
 
+pytestmark = pytest.mark.lengthy
+
 SIZE = (64, 96)
 
 

@@ -21,6 +21,8 @@ from autoarm.study.verdicts import control_verdicts, verdicts
 from autoarm.study.workspace import Workspace
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
+pytestmark = pytest.mark.lengthy
+
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, tiny_effort: Effort) -> Path:
