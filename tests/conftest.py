@@ -6,6 +6,7 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
 
 # Before anything imports MuJoCo, Matplotlib or the Hub's client, which read them once.
 if sys.platform == "linux":
@@ -14,6 +15,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reaches for the network fails, everywhere
 # Two threads of one small matrix product wait for each other more than they work, the more so on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says only how busy the machine is.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -101,7 +101,7 @@ def test_environment_state_has_a_token_of_its_own() -> None:
     assert layer.weights.shape[-1] == 4
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     heads=st.sampled_from([1, 2, 4]),
     slots=st.integers(1, 5),
@@ -238,7 +238,7 @@ def test_maps_depend_on_the_input(policy: ACTPolicy) -> None:
 # -- Overlays ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     frame=hnp.arrays(
         np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40).map(lambda s: (*s, 3))

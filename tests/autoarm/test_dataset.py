@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from autoarm.collection import SIDECAR, Collection, CollectionSettings, EpisodeRecord
@@ -235,7 +234,6 @@ collections = st.builds(
 
 
 @given(collection=collections)
-@hypothesis_settings(deadline=None)
 def test_the_sidecar_comes_back_as_it_was(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("sidecar") / "autoarm.json"
     collection.save(path)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoarm.statistics import clopper_pearson_interval, mcnemar_exact, paired_bootstrap, wilson_interval
@@ -39,7 +39,6 @@ def test_intervals_match_the_published_examples(counts, published):
 counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
-@settings(deadline=None)
 @given(counts)
 def test_wilson_is_its_closed_form_and_holds_the_rate(count):
     successes, trials = count
@@ -49,7 +48,6 @@ def test_wilson_is_its_closed_form_and_holds_the_rate(count):
     assert successes / trials - 1e-12 <= high <= 1
 
 
-@settings(deadline=None)
 @given(counts)
 def test_intervals_of_failures_mirror_those_of_successes(count):
     successes, trials = count

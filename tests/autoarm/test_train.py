@@ -93,7 +93,7 @@ def trainer(out: Path, config: TrainConfig = SMALL, digest: str = "data") -> Tra
 
 
 @given(st.integers(1, 40), st.integers(1, 17), st.integers(0, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_epoch_shows_every_sample_once(count: int, batch_size: int, seed: int) -> None:
     sampler = BatchSampler(count, batch_size, seed)
     epochs = 3
@@ -111,7 +111,7 @@ def test_a_batch_depends_on_its_step_alone() -> None:
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_chunks_never_leave_their_episode(lengths: list[int], chunk: int) -> None:
     episodes = np.repeat(np.arange(len(lengths)), lengths)
     ends = np.repeat(np.cumsum(lengths), lengths)
@@ -351,7 +351,7 @@ def test_images_move_by_whole_pixels() -> None:
 
 
 @given(st.floats(0.01, 0.9), st.floats(0.0, 0.3), st.integers(0, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_changed_images_are_images(colour: float, noise: float, shift: int) -> None:
     images = torch.rand(3, 3, 8, 8)
     changed = augment_images(images, Augmentation(shift, colour, noise))

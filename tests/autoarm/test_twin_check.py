@@ -51,7 +51,7 @@ def on_twin(body: Body, trajectory: Trajectory, folder: Path, limits: Limits | N
 
 
 @given(st.floats(-5.0, 5.0), st.floats(-20.0, 20.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_lag_is_the_shift_whatever_the_offset(shift: float, offset: float) -> None:
     step = np.arange(150)
     assert lag(10 * np.sin(step / 9), offset + 10 * np.sin((step - shift) / 9)) == pytest.approx(shift, abs=0.1)

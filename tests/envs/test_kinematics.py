@@ -58,7 +58,7 @@ def test_wrap_keeps_the_angle_modulo_its_period(degrees: float, period: float) -
     assert math.isclose(math.cos(math.tau * wrapped / period), math.cos(math.tau * degrees / period), abs_tol=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     x=st.floats(*spec.WORK_AREA[0]),
     y=st.floats(*spec.WORK_AREA[1]),
@@ -86,7 +86,7 @@ def test_inverse_then_forward_is_the_pose_asked_for(x: float, y: float, z: float
     assert abs(wrap(heading - pose.heading, 360.0)) < 3.0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(x=st.floats(*spec.WORK_AREA[0]), y=st.floats(*spec.WORK_AREA[1]), turn=st.floats(-45, 45))
 def test_some_lean_reaches_every_place_of_the_work_area(x: float, y: float, turn: float) -> None:
     for tilt in (0.0, 16.0, 32.0, 40.0):

@@ -36,6 +36,14 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
     return patience
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what uses `running`, below: a neighbour that takes the processor would make its arms stand still."""
+    for item in items:
+        if "running" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real_time)
+
+
 class BenchJoint:
     """A joint whose motion the test sets, and that remembers how it was driven last."""
 

@@ -134,7 +134,7 @@ directions = st.floats(-1.0, 1.0)
 
 
 @given(st.tuples(directions, directions, st.floats(0.2, 1.0)), st.floats(-170, 170))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_camera_is_its_axes(place: tuple[float, float, float], roll: float) -> None:
     camera = Camera(place, (0.2, 0.0, 0.0), 40.0, roll)
     again = camera_from_axes(np.array(place), axes(camera).as_matrix(), 40.0)

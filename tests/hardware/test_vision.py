@@ -22,7 +22,7 @@ def env() -> PickIntoBoxEnv:
 
 
 @given(places, st.sampled_from([TOP, LATERAL]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_pixels_and_points_belong_together(place: tuple[float, float, float], camera: object) -> None:
     view = View(camera, SIZE)  # type: ignore[arg-type]
     pixels = view.project(np.array([place]))

@@ -93,7 +93,7 @@ tables = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tables)
 def test_turning_a_comparison_round_turns_its_interval(counts: list[tuple[int, int, int]]) -> None:
     one, other, same = np.array(counts).T

@@ -15,7 +15,7 @@ def test_agrees_with_r() -> None:
     assert holm([0.01, 0.02, 0.03, 0.04, 0.05]) == pytest.approx([0.05, 0.08, 0.09, 0.09, 0.09])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_is_bonferroni_over_all_intersections(p_values: list[float]) -> None:
     # R. Marcus, E. Peritz and K. R. Gabriel, Biometrika 63 (1976): a hypothesis falls if all intersections with it do.

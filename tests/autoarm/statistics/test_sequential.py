@@ -73,7 +73,7 @@ def test_a_real_difference_is_found_early() -> None:
 outcomes = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=80)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(outcomes)
 def test_what_was_said_stays_said(pairs: list[tuple[bool, bool]]) -> None:
     first, second = zip(*pairs, strict=True)
