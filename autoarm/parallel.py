@@ -17,6 +17,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -290,6 +291,8 @@ def _end_with_parent() -> None:
 @contextlib.contextmanager
 def _without_interruptions() -> Iterator[None]:
     """Processes started in the block never see Ctrl-C: it is the parent's to handle, which gets its own afterwards."""
+    # The first process brings multiprocessing's tracker with it, whose start would let interruptions through again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -82,6 +82,14 @@ def threads(_):
 
 def start_threads():
     return threads
+
+
+def interruptions_are_held(_):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def start_interruptions_are_held():
+    return interruptions_are_held
 '''
 
 
@@ -249,6 +257,25 @@ if __name__ == "__main__":
     for index, _ in run_tasks([1, 3, 3], Start(Path({traces!r}), "hangs"), workers=2):
         print(index, flush=True)
 """
+
+
+HELD = """
+import sys
+sys.path.insert(0, {code!r})
+from squaring import start_interruptions_are_held
+from autoarm.parallel import run_tasks
+if __name__ == "__main__":
+    print([held for _, held in run_tasks([1, 2], start_interruptions_are_held, workers=2)])
+"""
+
+
+def test_no_process_sees_an_interruption(work, tmp_path):
+    """In a fresh interpreter: the first process that multiprocessing starts is a special one."""
+    script = tmp_path / "script.py"
+    script.write_text(HELD.format(code=str(tmp_path / "code")))
+    assert (
+        subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout == "[True, True]\n"
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
