@@ -37,7 +37,6 @@ from gym_autoarm.task import TaskMonitor
 
 Running = Callable[..., AbstractContextManager[Twin]]
 
-
 # The joints that the wave moves: the others only show how far the weight of the arm bends its servos.
 WAVED = [0, 3, 4, 5]
 
@@ -135,7 +134,6 @@ def test_bad_settings_are_refused_before_anything_is_made(tmp_path: Path, bad: l
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.lengthy
 def test_lerobot_calibrate(running: Running) -> None:
     moving = threading.Event()
     start = 0.0
@@ -190,7 +188,6 @@ def test_distance_behind() -> None:
         assert distance_behind(leader, wrong) > 4
 
 
-@pytest.mark.lengthy
 def test_lerobot_teleoperate(running: Running) -> None:
     with running(leader_hand=hand.wave) as twin:
         command_line = [*arguments(twin, "follower"), *arguments(twin, "leader"), "--fps=30", "--teleop_time_s=6"]
@@ -250,7 +247,6 @@ def urdf(model: mujoco.MjModel) -> str:
     return f'<robot name="arm">{"".join(parts)}</robot>'
 
 
-@pytest.mark.lengthy
 def test_lerobot_setup_motors(running: Running) -> None:
     with running(calibrated=False) as twin:
         new = [Servo(joint) for joint in twin.follower.body.joints]  # as delivered: all of them have id 1
@@ -264,7 +260,6 @@ def test_lerobot_setup_motors(running: Running) -> None:
         assert [servo["ID"] for servo in new] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.lengthy
 def test_lerobot_record_and_replay(running: Running, tmp_path: Path) -> None:
     dataset = ["--dataset.repo_id=local/wave", f"--dataset.root={tmp_path / 'wave'}"]
     # At twice the speed, and for long: a busy machine records a quarter of the frames, and the hand waves more slowly.
