@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from autoarm_hardware.twin import hand
+from autoarm_hardware.twin.bus import Bus, Reply
 from autoarm_hardware.twin.calibration import follower_calibration
 from autoarm_hardware.twin.control_table import REGISTERS
 from autoarm_hardware.twin.device import Twin
@@ -134,23 +135,48 @@ def test_bad_settings_are_refused_before_anything_is_made(tmp_path: Path, bad: l
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lerobot_calibrate(running: Running) -> None:
-    moving = threading.Event()
-    start = 0.0
+class Looks:
+    """How often whoever is on an arm's line has asked where its joints are."""
 
-    def operator(seconds: float) -> NDArray[np.float64]:
-        # Holds the arm in the middle until asked to move it; sweep() begins with the middle, too.
-        return hand.sweep(seconds - start if moving.is_set() else 0.0)
+    def __init__(self, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taken = 0
+        answer = bus.answer
 
+        def count(request: Packet, baud_rate: int) -> list[Reply]:
+            self.taken += request.code == Instruction.SYNC_READ
+            return answer(request, baud_rate)
+
+        monkeypatch.setattr(bus, "answer", count)
+
+
+class Operator:
+    """A hand that holds an arm in the middle, and once it is `watched` sweeps no faster than it is looked at.
+
+    By time alone, it would have left a joint's end again before a busy machine's LeRobot has read it.
+    """
+
+    PER_LOOK = 0.04  # seconds of the sweep: it stays at a joint's end for 0.25
+    watched: Looks | None = None
+    start = swept = 0.0
+
+    def __call__(self, seconds: float) -> NDArray[np.float64]:
+        if self.watched is None:
+            self.start = seconds
+        else:
+            self.swept = min(seconds - self.start, self.PER_LOOK * self.watched.taken)
+        return hand.sweep(self.swept)
+
+
+def test_lerobot_calibrate(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = Operator()
     with running(calibrated=False, follower_hand=operator, speed=4.0) as twin:
         with started(lerobot("calibrate"), *arguments(twin, "follower")) as command:
             command.wait_for("press ENTER")
             command.press_enter()
             command.wait_for("Recording positions")
-            start = twin.follower.body.data.time
-            moving.set()
-            # Twice: a busy machine may miss a joint's end once.
-            while twin.follower.body.data.time < start + 2.1 * hand.SWEEP_PERIOD:
+            operator.watched = Looks(twin.follower.bus, monkeypatch)
+            while operator.swept < hand.SWEEP_PERIOD:
+                assert command.process.poll() is None, command.said
                 time.sleep(0.05)
             command.press_enter()
             assert command.finish() == 0, command.said
