@@ -154,15 +154,18 @@ def changed_policy(policy: Path, out: Path, fields: Mapping[str, Any]) -> Path:
 def write_table(options: Options) -> None:
     """The rows that are there as Markdown, and as JSON."""
     done = {name: Result.load(options.out / f"{name}.json") for name in ROWS if (options.out / f"{name}.json").exists()}
-    lines = [f"| row | change | {' | '.join(AXES)} | command |", f"|---|---|{'---|' * len(AXES)}---|"]
+    lines = [
+        f"Each row: `{_train_command(options, end_to_end=False)}` with its options, then `{_bench_command(options)}`.",
+    ]
+    if any(ROWS[name].end_to_end for name in done):
+        lines.append(f"Those marked * train the backbone, too: `{_train_command(options, end_to_end=True)}`.")
+    lines += ["", f"| change | options | {' | '.join(AXES)} |", f"|---|---|{'---|' * len(AXES)}"]
     data = {}
     for name, result in done.items():
         row = ROWS[name]
         rates = [result.groups[axis] for axis in AXES]
-        train = shlex.join(["autoarm", "train", *train_arguments(row.of or name, options)])
-        changes = "".join(f", then `{key}` = {value} in its `config.json`" for key, value in row.acts.items())
-        cells = " | ".join(_percent(rate) for rate in rates)
-        lines.append(f"| {name} | {row.change} | {cells} | `{train}`{changes} |")
+        mark = " *" if row.end_to_end else ""
+        lines.append(f"| {row.change}{mark} | {_options(row)} | {' | '.join(_percent(rate) for rate in rates)} |")
         data[name] = {
             "change": row.change,
             "train": train_arguments(row.of or name, options),
@@ -171,6 +174,21 @@ def write_table(options: Options) -> None:
         }
     write_text(options.out / "training.md", "\n".join(lines) + "\n")
     write_text(options.out / "training.json", json.dumps(data, indent=1) + "\n")
+
+
+def _train_command(options: Options, *, end_to_end: bool) -> str:
+    backbone = [] if end_to_end else ["--backbone", str(options.backbone), "--steps", "0", str(options.steps)]
+    return shlex.join(["autoarm", "train", str(options.dataset), *backbone, "--out", "RUN"])
+
+
+def _bench_command(options: Options) -> str:
+    axes = [argument for axis in AXES for argument in ("--axis", axis)]
+    return shlex.join(["autoarm", "bench", "RUN", *axes, "--episodes", str(options.episodes), "--out", "RESULT"])
+
+
+def _options(row: Row) -> str:
+    fields = ", ".join(f"`{key}` {value}" for key, value in row.acts.items())
+    return f"in `config.json`: {fields}" if fields else f"`{shlex.join(row.train)}`" if row.train else ""
 
 
 def _percent(rate: Interval) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -71,11 +73,16 @@ def test_the_table_holds_the_rows_that_are_there(
 
     make_result("x", "everywhere", [True, False, True, True, True, True], rows=in_axes).save(tmp_path / "vae.json")
     ablations.write_table(options)
-    lines = (tmp_path / "training.md").read_text().splitlines()
-    assert len(lines) == 3
-    assert lines[2].startswith(
-        "| vae | with the VAE | 100 % (34 to 100) | 50 % (9 to 91) | 100 % (34 to 100) | `autoarm train data"
+    heading, _, *table = (tmp_path / "training.md").read_text().splitlines()
+    assert len(table) == 3
+    assert (
+        table[2]
+        == "| with the VAE | `--policy use_vae true` | 100 % (34 to 100) | 50 % (9 to 91) | 100 % (34 to 100) |"
     )
+    # What somebody who reads the table would run.
+    _, _, *read = shlex.split(f"{heading.split('`')[1]} {table[2].split('`')[1]}".replace("RUN", str(tmp_path)))
+    measured = tyro.cli(Train, args=ablations.train_arguments("vae", options))
+    assert tyro.cli(Train, args=read) == dataclasses.replace(measured, out=tmp_path)
     assert json.loads((tmp_path / "training.json").read_text())["vae"]["rates"]["fresh"]["successes"] == 2
 
 
