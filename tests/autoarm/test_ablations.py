@@ -12,12 +12,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 import tyro
+from lerobot.policies.act.modeling_act import ACTPolicy
 
 from autoarm.commands.train import Train
+from autoarm.policies.loading import shipped_policies
 from autoarm.results import EpisodeRow, Result
+from autoarm.train.backbone import load_backbone, load_into
 from autoarm.train.config import preset
-from autoarm.train.trainer import policy_config
+from autoarm.train.trainer import new_policy, policy_config
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ablations" / "training.py"
 
@@ -119,3 +123,12 @@ def test_failures_are_counted_where_the_cube_lay(make_result: Callable[..., Resu
     assert found["| y"] == "| failed | 1/3 | 1/1 |"
     # 40 degrees, of a cube that lies at atan(13 / 16) = 39: hardly turned.
     assert found["| turn"] == "| failed | 1/3 | 1/1 |"
+
+
+def test_the_backbone_of_a_policy_fits_a_new_one(tmp_path: Path) -> None:
+    policy = shipped_policies()["act-five-spots"]
+    load(SCRIPT.with_name("backbone_of.py")).backbone_of(policy, tmp_path / "backbone")
+    new = new_policy(policy_config(preset("cpu"), "cpu"))
+    load_into(new.model.backbone, load_backbone(tmp_path / "backbone"))
+    old = ACTPolicy.from_pretrained(policy).model.backbone.state_dict()
+    assert all(torch.equal(value, old[name]) for name, value in new.model.backbone.state_dict().items())

@@ -1,0 +1,37 @@
+"""A policy's backbone by itself, for `autoarm train --backbone`.
+
+Run with `python benchmarks/ablations/backbone_of.py POLICY OUT`. With it, changes of the transformer can be compared on
+a backbone that was trained end to end, without training it again for each. The model card of a policy that is made so
+says wrongly that the backbone has seen labels: it is for tables.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import tyro
+from safetensors.torch import load_file
+
+from autoarm.policies.lerobot import checkpoint_folder
+from autoarm.train.backbone import save_backbone
+
+PREFIX: Final = "model.backbone."
+
+
+def backbone_of(policy: Path, out: Path, /) -> None:
+    """Take the backbone out of a policy.
+
+    Example: python benchmarks/ablations/backbone_of.py outputs/act-five-spots outputs/backbone-of-act
+
+    Args:
+        policy: A training run of ACT, or its checkpoint folder.
+        out: Folder to make.
+    """
+    weights = load_file(checkpoint_folder(policy) / "model.safetensors")
+    own = {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
+    save_backbone(out, own, {"made_by": "training a policy end to end"})
+
+
+if __name__ == "__main__":
+    tyro.cli(backbone_of)
