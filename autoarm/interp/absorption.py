@@ -109,7 +109,7 @@ def with_states(batch: Batch, states: ArrayLike) -> dict[str, Any]:
     import torch
 
     old = batch["observation.state"]
-    new = torch.as_tensor(states).to(old)
+    new = torch.as_tensor(states if torch.is_tensor(states) else np.array(states, np.float32)).to(old)
     if new.shape != old.shape:
         raise InvalidInputError(f"shape {tuple(new.shape)}, not {tuple(old.shape)}", field="states")
     return {**batch, "observation.state": new}

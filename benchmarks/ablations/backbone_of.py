@@ -13,8 +13,9 @@ from typing import Final
 import tyro
 from safetensors.torch import load_file
 
-from autoarm.policies.lerobot import checkpoint_folder
+from autoarm.policies.lerobot import WEIGHTS, checkpoint_folder
 from autoarm.train.backbone import save_backbone
+from gym_autoarm.errors import InvalidInputError
 
 PREFIX: Final = "model.backbone."
 
@@ -28,8 +29,10 @@ def backbone_of(policy: Path, out: Path, /) -> None:
         policy: A training run of ACT, or its checkpoint folder.
         out: Folder to make.
     """
-    weights = load_file(checkpoint_folder(policy) / "model.safetensors")
+    weights = load_file(checkpoint_folder(policy) / WEIGHTS)
     own = {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
+    if not own:
+        raise InvalidInputError(f"{policy} has no {PREFIX[:-1]}", field="policy", cure="give a policy of LeRobot's ACT")
     save_backbone(out, own, {"made_by": "training a policy end to end"})
 
 

@@ -134,8 +134,7 @@ def run_row(name: str, options: Options) -> None:
 def train_arguments(name: str, options: Options) -> list[str]:
     """The arguments of `autoarm train` for a row."""
     row = ROWS[name]
-    backbone = [] if row.end_to_end else ["--backbone", str(options.backbone), "--steps", "0", str(options.steps)]
-    return [str(options.dataset), "--out", str(_run_folder(name, options)), *backbone, *row.train]
+    return [*_common_arguments(options, row.end_to_end), "--out", str(_run_folder(name, options)), *row.train]
 
 
 def changed_policy(policy: Path, out: Path, fields: Mapping[str, Any]) -> Path:
@@ -155,10 +154,10 @@ def write_table(options: Options) -> None:
     """The rows that are there as Markdown, and as JSON."""
     done = {name: Result.load(options.out / f"{name}.json") for name in ROWS if (options.out / f"{name}.json").exists()}
     lines = [
-        f"Each row: `{_train_command(options, end_to_end=False)}` with its options, then `{_bench_command(options)}`.",
+        f"Each row: `{_train_command(options, False)}` with its options, then `{_bench_command(options)}`.",
     ]
     if any(ROWS[name].end_to_end for name in done):
-        lines.append(f"Those marked * train the backbone, too: `{_train_command(options, end_to_end=True)}`.")
+        lines.append(f"Those marked * train the backbone, too: `{_train_command(options, True)}`.")
     lines += ["", f"| change | options | {' | '.join(AXES)} |", f"|---|---|{'---|' * len(AXES)}"]
     data = {}
     for name, result in done.items():
@@ -176,9 +175,13 @@ def write_table(options: Options) -> None:
     write_text(options.out / "training.json", json.dumps(data, indent=1) + "\n")
 
 
-def _train_command(options: Options, *, end_to_end: bool) -> str:
+def _common_arguments(options: Options, end_to_end: bool) -> list[str]:
     backbone = [] if end_to_end else ["--backbone", str(options.backbone), "--steps", "0", str(options.steps)]
-    return shlex.join(["autoarm", "train", str(options.dataset), *backbone, "--out", "RUN"])
+    return [str(options.dataset), *backbone]
+
+
+def _train_command(options: Options, end_to_end: bool) -> str:
+    return shlex.join(["autoarm", "train", *_common_arguments(options, end_to_end), "--out", "RUN"])
 
 
 def _bench_command(options: Options) -> str:
