@@ -21,6 +21,9 @@ from gym_autoarm.errors import InvalidFileError, InvalidInputError
 WEIGHTS: Final = "backbone.safetensors"
 RECORD: Final = "backbone.json"
 
+PRETRAINING: Final = "pretraining on rendered scenes"
+"""What the record of a backbone from `autoarm pretrain` says it was made by."""
+
 _PLACES: Final = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
 """Of torchvision's layers in a sequence of all of them."""
 
@@ -46,6 +49,18 @@ def load_backbone(folder: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise InvalidFileError(f"damaged: {error}", file=path, cure="make it again with `autoarm pretrain`") from error
+
+
+def made_by(folder: Path) -> str | None:
+    """How a backbone was made, as its record says; None if it does not say. Raises `InvalidFileError`."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("made_by")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InvalidFileError(f"damaged: {error}", file=path, cure="make it again with `autoarm pretrain`") from error
+    return None if found is None else str(found)
 
 
 def load_into(backbone: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from autoarm.files import replace_folder
 from autoarm.policies.lerobot import WEIGHTS, checkpoint_folder
 from autoarm.results import Result
+from autoarm.train.backbone import PRETRAINING
 from gym_autoarm.errors import AutoArmError, InvalidFileError
 
 
@@ -79,7 +80,7 @@ def model_card(title: str, folder: Path, results: Sequence[Result] = (), seeds: 
         lines += [
             "| | |",
             "|---|---|",
-            f"| backbone | {_backbone(config)} |",
+            f"| backbone | {_backbone(record)} |",
             f"| frames | resized to {size} by the policy's own preprocessor |",
             f"| training | {_phases(config)}; seed {config['seed']} |",
             f"| time | {record['seconds'] / 60:.0f} minutes with {record['threads']} of the processor's threads |",
@@ -130,12 +131,15 @@ def _over_seeds(results: Sequence[Result]) -> list[str]:
     return [*lines, ""]
 
 
-def _backbone(config: dict[str, Any]) -> str:
+def _backbone(record: dict[str, Any]) -> str:
+    config, origin = record["config"], record.get("backbone_made_by")
     if config["backbone"] is not None:
-        return (
-            "pretrained in simulation on rendered scenes with the positions of cube and gripper as labels, then "
-            f"frozen; weights `{config['backbone'][:16]}`"
+        how = (
+            "pretrained in simulation on rendered scenes with the positions of cube and gripper as labels"
+            if origin == PRETRAINING
+            else f"made by {origin or 'a way that its folder does not tell'}"
         )
+        return f"{how}, then frozen; weights `{config['backbone'][:16]}`"
     if config["policy"].get("pretrained_backbone_weights", "ImageNet's") is None:
         return "trained end to end by imitation from random weights; it never saw a label of the scene"
     return "started from ImageNet weights"

@@ -21,7 +21,7 @@ from torchvision.models import resnet18
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from autoarm.train.backbone import save_backbone
+from autoarm.train.backbone import PRETRAINING, save_backbone
 from autoarm.train.calibration import calibrate_batch_norm
 from autoarm.train.config import Phase
 from autoarm.train.features import feature_maps
@@ -89,7 +89,7 @@ def pretrain(
     network = _Network(data, ~test, config)
     network.fit(trained)
     record = {
-        "made_by": "pretraining on rendered scenes",
+        "made_by": PRETRAINING,
         "config": asdict(config),
         "seconds": {"rendering": round(rendering), "training": round(time.perf_counter() - started - rendering)},
         "held_out": network.errors(np.flatnonzero(test)),

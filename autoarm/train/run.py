@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from autoarm.dataset import check_dataset, joint_columns
-from autoarm.train.backbone import load_backbone
+from autoarm.train.backbone import load_backbone, made_by
 from autoarm.train.config import TrainConfig, with_backbone
 from autoarm.train.data import ChunkDataset
 from autoarm.train.features import digest_of
@@ -55,9 +55,9 @@ def train(
         InvalidInputError: If an option cannot.
     """
     device = _device(device)
-    weights = None
+    weights, origin = None, None
     if backbone is not None:
-        weights = load_backbone(backbone)
+        weights, origin = load_backbone(backbone), made_by(backbone)
         config = with_backbone(config, digest_of(weights))
     check_memory(config)
     info = check_dataset(dataset)
@@ -82,7 +82,7 @@ def train(
         frames = cached_frames(info, config.image_size, decoded)
         bars.update(decoding, completed=1, total=1, note=f"{len(frames)} x {frames.shape[1]}")
         data = ChunkDataset(frames, states, actions, episodes, chunk, config.cameras, config.demonstrations)
-        trainer = Trainer(config, data, stats, out, dataset_digest(dataset), device, weights, command)
+        trainer = Trainer(config, data, stats, out, dataset_digest(dataset), device, weights, command, origin)
         training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
 
         def trained(now: Progress) -> None:

@@ -119,6 +119,7 @@ class Trainer:
         device: Torch device.
         backbone: Weights that the backbone starts from; `config` names their digest.
         command: The command line, for the record.
+        backbone_made_by: Where `backbone` comes from, for the record.
     """
 
     def __init__(
@@ -131,9 +132,10 @@ class Trainer:
         device: str = "cpu",
         backbone: dict[str, Tensor] | None = None,
         command: Sequence[str] = (),
+        backbone_made_by: str | None = None,
     ) -> None:
         self._config, self._data, self._out, self._device = config, data, out, torch.device(device)
-        self._dataset_digest, self._command = dataset_digest, list(command)
+        self._dataset_digest, self._command, self._backbone_made_by = dataset_digest, list(command), backbone_made_by
         self._identity = {"config": config.plain(), "dataset": dataset_digest}
         self._seconds = self._check_folder()
         torch.manual_seed(config.seed)
@@ -220,6 +222,7 @@ class Trainer:
             "seconds": round(self._seconds, 1),
             "threads": torch.get_num_threads(),
             "command": self._command,
+            "backbone_made_by": self._backbone_made_by,
         }
         write_text(self._out / "train.json", json.dumps(record, indent=1) + "\n")
         checkpoint.save_state(self._out / checkpoint.STATE_FOLDER, self.step, self.policy.state_dict(), self._optimizer)

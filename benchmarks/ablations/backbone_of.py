@@ -1,8 +1,7 @@
 """A policy's backbone by itself, for `autoarm train --backbone`.
 
 Run with `python benchmarks/ablations/backbone_of.py POLICY OUT`. With it, changes of the transformer can be compared on
-a backbone that was trained end to end, without training it again for each. The model card of a policy that is made so
-says wrongly that the backbone has seen labels: it is for tables.
+a backbone that is there, without training it again for each.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ PREFIX: Final = "model.backbone."
 def backbone_of(policy: Path, out: Path, /) -> None:
     """Take the backbone out of a policy.
 
-    Example: python benchmarks/ablations/backbone_of.py outputs/act-five-spots outputs/backbone-of-act
+    Example: python benchmarks/ablations/backbone_of.py assets/policies/act-five-spots outputs/backbone-of-act
 
     Args:
         policy: A training run of ACT, or its checkpoint folder.
@@ -33,7 +32,7 @@ def backbone_of(policy: Path, out: Path, /) -> None:
     own = {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
     if not own:
         raise InvalidInputError(f"{policy} has no {PREFIX[:-1]}", field="policy", cure="give a policy of LeRobot's ACT")
-    save_backbone(out, own, {"made_by": "training a policy end to end"})
+    save_backbone(out, own, {"made_by": f"taking it out of {policy}"})
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from autoarm.policies.lerobot import LeRobotPolicy
 from autoarm.train.augment import augment_images, augment_maps, augment_state, shift_images
-from autoarm.train.backbone import load_backbone, save_backbone
+from autoarm.train.backbone import PRETRAINING, load_backbone, made_by, save_backbone
 from autoarm.train.calibration import calibrate_batch_norm
 from autoarm.train.config import CPU, PRESETS, Augmentation, Phase, TrainConfig, preset, with_backbone
 from autoarm.train.data import ChunkDataset
-from autoarm.train.export import export_policy
+from autoarm.train.export import export_policy, model_card
 from autoarm.train.features import digest_of, images_are_feature_maps
 from autoarm.train.folding import folded_batch_norm
 from autoarm.train.footprint import check_memory, training_bytes
@@ -330,6 +330,34 @@ def test_a_run_over_a_given_backbone_leaves_it_alone(tmp_path: Path) -> None:
     (tmp_path / "backbone" / "backbone.safetensors").write_bytes(b"broken")
     with pytest.raises(InvalidFileError, match="damaged"):
         load_backbone(tmp_path / "backbone")
+
+
+def test_the_card_says_how_the_backbone_was_made(tmp_path: Path) -> None:
+    weights = trainer(tmp_path / "donor").policy.model.backbone.state_dict()
+    config = with_backbone(TWO_PHASES, digest_of(weights))
+    cards = {}
+    for origin in (PRETRAINING, "taking it out of another policy", None):
+        folder = tmp_path / str(origin).replace(" ", "-")
+        save_backbone(folder / "backbone", weights, {} if origin is None else {"made_by": origin})
+        run = Trainer(
+            config,
+            demonstrations(),
+            stats(),
+            folder / "run",
+            "data",
+            backbone=weights,
+            backbone_made_by=made_by(folder / "backbone"),
+        )
+        run.run(until=1)
+        cards[origin] = model_card("policy", folder / "run" / "pretrained_model")
+    assert "positions of cube and gripper as labels, then frozen" in cards[PRETRAINING]
+    assert "labels" not in cards["taking it out of another policy"]
+    assert "made by taking it out of another policy, then frozen" in cards["taking it out of another policy"]
+    assert "labels" not in cards[None]
+    assert "does not tell" in cards[None]
+    (tmp_path / "None" / "backbone" / "backbone.json").write_text("broken")
+    with pytest.raises(InvalidFileError, match=r"backbone\.json: damaged"):
+        made_by(tmp_path / "None" / "backbone")
 
 
 def test_one_camera_and_no_state(tmp_path: Path) -> None:
