@@ -102,6 +102,14 @@ def test_the_mean_over_seeds_is_of_policies_and_not_of_episodes(make_result: Cal
     assert f"| {axis} | 80.0 % | 60.0 % | 100.0 % | 80.0 % (60.0 to 100.0) |" in seeds.table(axes)
 
 
+def test_a_pair_is_told_by_the_episodes_that_only_one_of_them_did(make_result: Callable[..., Result]) -> None:
+    pairs = load(SCRIPT.with_name("pairs.py"))
+    first, second = [True] * 7 + [False] * 3, [True] + [False] * 8 + [True]
+    rows = pairs.table(make_result("a", "everywhere", first), make_result("b", "everywhere", second)).splitlines()
+    # Seven coins, one of them heads: 2 (1 + 7) / 2^7.
+    assert rows[2].endswith(" | 7/10 | 2/10 | 6 | 1 | 0.12 | 0.12 |")
+
+
 def test_failures_are_counted_where_the_cube_lay(make_result: Callable[..., Result]) -> None:
     failures = load(SCRIPT.with_name("failures.py"))
     cubes = [(0.16, -0.05, 0.0), (0.16, 0.13, 40.0), (0.26, 0.0, 44.0), (0.26, 0.0, 91.0)]
