@@ -82,6 +82,9 @@ ROWS: Final[dict[str, Row]] = {
         "likewise, colour and noise of the images varied", ("--colour", "0.2", "--image-noise", "0.02"), end_to_end=True
     ),
     "shift": Row("likewise, images shifted by up to 2 pixels", ("--shift", "2"), end_to_end=True),
+    "end-to-end-state-dropout": Row(
+        "likewise, joints' positions hidden in half of the samples", ("--state-dropout", "0.5"), end_to_end=True
+    ),
 }
 
 

@@ -28,6 +28,11 @@ Observe = Callable[..., dict[str, torch.Tensor]]
 TARGET = action_target(2, slice(0, 3))
 
 
+def number(policy: ACTPolicy, observation: dict[str, torch.Tensor]) -> float:
+    """`TARGET`, read off LeRobot's own prediction."""
+    return float(policy.predict_action_chunk(observation)[0, :3, 2].mean())
+
+
 @pytest.fixture
 def small(new_act: Callable[..., ACTPolicy]) -> ACTPolicy:
     return new_act(cameras={"top": (32, 64), "side": (64, 32)}, n_encoder_layers=1, dim_model=16, n_heads=2)
@@ -82,15 +87,34 @@ def test_patches_are_the_tokens(two_cameras: ACTPolicy) -> None:
     assert patch_numbers(token_layout(two_cameras), "observation.state", (6,)).tolist() == list(range(6))
 
 
-def test_curves_start_and_end_where_they_must(small: ACTPolicy, observe: Observe) -> None:
+def test_curves_hide_and_show_the_ranked_first(small: ACTPolicy, observe: Observe) -> None:
     batch, baseline = observe(small, 0, 1), observe(small, 1, 1)
     importance = feature_ablation(small, batch, TARGET, baseline).inputs
     found = curves(small, batch, TARGET, baseline, importance, np.random.default_rng(0), points=6, draws=4)
     for curve in (found.deletion, *found.random_deletion, 1 - found.insertion, *(1 - found.random_insertion)):
-        np.testing.assert_allclose(curve[[0, -1]], [1.0, 0.0], atol=1e-4)
+        assert curve.shape == (6,)
+        assert curve[[0, -1]].tolist() == [1.0, 0.0]
     # What ablation ranks high does more than what chance does.
     assert found.area("deletion") < found.area("random_deletion")
     assert found.area("insertion") > found.area("random_insertion")
+
+
+def test_points_of_a_curve_are_the_policys_own_numbers(small: ACTPolicy, observe: Observe) -> None:
+    batch, baseline = observe(small, 0, 1), observe(small, 1, 1)
+    # The joints first, then the cameras' patches: of ten, the first six go by three fifths of the way.
+    joints, top, side = "observation.state", "observation.images.top", "observation.images.side"
+    towards = np.sign(number(small, batch) - number(small, baseline))
+    importance = {joints: np.arange(10, 4, -1), top: np.arange(4, 2, -1), side: np.arange(2, 0, -1)}
+    scores = {name: (towards * values)[None].astype(np.float32) for name, values in importance.items()}
+    found = curves(small, batch, TARGET, baseline, scores, np.random.default_rng(0), points=6, draws=1)
+    hidden, shown = {**batch, joints: baseline[joints]}, {**baseline, joints: batch[joints]}
+    span = number(small, batch) - number(small, baseline)
+    for curve, observation in ((found.deletion, hidden), (found.insertion, shown)):
+        expected = number(small, observation) - number(small, baseline)
+        assert curve[3] * span == pytest.approx(expected, abs=1e-6)
+        assert abs(curve[3] * span) > 1e-5
+    shortest = curves(small, batch, TARGET, baseline, scores, np.random.default_rng(0), points=2, draws=1)
+    assert shortest.deletion.tolist() == [1.0, 0.0]
 
 
 def test_bad_input_is_refused(small: ACTPolicy, observe: Observe) -> None:
