@@ -59,7 +59,7 @@ def train(
     if backbone is not None:
         weights, origin = load_backbone(backbone), made_by(backbone)
         config = with_backbone(config, digest_of(weights))
-    check_memory(config)
+    check_memory(config, device)
     info = check_dataset(dataset)
     stats = LeRobotDatasetMetadata(f"local/{dataset.resolve().name}", root=dataset).stats
     chunk = len(policy_config(config, device).action_delta_indices)

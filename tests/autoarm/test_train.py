@@ -417,12 +417,24 @@ def test_memory_grows_with_the_batch_and_not_with_kept_features() -> None:
     assert frozen < small < large
     # ResNet-18 alone: 11.2 million weights, four times, in single precision.
     assert frozen > 4 * 4 * 11e6
+    # Weights in half precision are there once, whatever the batch.
+    sample = (large - small) / 60
+    assert sample < 2 * 11e6
 
 
 def test_a_run_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
     with pytest.raises(InvalidInputError, match=r"needs about 0\.\d GB and 0\.0 GB are free"):
         check_memory(SMALL)
+
+
+def test_what_is_free_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 10**9, 80 * 10**9))
+    check_memory(SMALL, "cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * 10**6, 80 * 10**9))
+    with pytest.raises(InvalidInputError, match=r"0\.0 GB are free"):
+        check_memory(SMALL, "cuda:1")
 
 
 def test_dropout_and_vae_resume_too(tmp_path: Path) -> None:
