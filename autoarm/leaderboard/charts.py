@@ -150,12 +150,12 @@ def table_map(markers: Sequence[Marker], label: str) -> Markup:
     for marker in markers:
         near = [spot for spot, (x, y) in spec.SPOTS.items() if hypot(marker.x - x, marker.y - y) < NEAR_SPOT]
         (at_spots[near[0]] if near else scattered).append(marker)
-    groups = []
+    rings, groups = [], []
     for spot, own in at_spots.items():
         px, py = place(*spec.SPOTS[spot])
         parts.append(element("rect", x=px - 12, y=py - 12, width=24.0, height=24.0, class_="spot"))
         for axis in ("", *dict.fromkeys(marker.axis for marker in own)):
-            groups.append(_ring(px, py, spot, axis, [each for each in own if axis in ("", each.axis)]))
+            rings.append(_ring(px, py, spot, axis, [each for each in own if axis in ("", each.axis)]))
     # Failures on top: where most succeed they are what one looks for.
     for marker in sorted(scattered, key=lambda each: not each.success):
         px, py = place(marker.x, marker.y)
@@ -167,7 +167,7 @@ def table_map(markers: Sequence[Marker], label: str) -> Markup:
         kind = "success" if marker.success else "failure"
         groups.append(element("g", tip(marker.about), shape, class_=kind, data_axis=marker.axis))
     size = 1000 * (y_high - y_low), 1000 * (x_high - x_low)
-    return drawing(*size, *parts, *groups, label=label, class_="map")
+    return drawing(*size, *parts, *groups, *rings, label=label, class_="map")  # counts stay legible on top
 
 
 def _ring(x: float, y: float, spot: str, axis: str, markers: Sequence[Marker]) -> Markup:
