@@ -19,6 +19,7 @@ import tyro
 from autoarm.files import write_text
 from autoarm.results import Result
 from autoarm.statistics import cluster_bootstrap
+from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 
 AXES: Final = ("fresh", "interpolation", "extrapolation")
@@ -44,9 +45,11 @@ class Options:
 
 
 def measure(options: Options) -> dict[str, Result]:
-    """Results by the policies' names, measured where they are missing."""
+    """Results by the policies' names, measured where they are missing. Raises `InvalidInputError`."""
     from autoarm.bench.run import bench
 
+    if len(options.policies) < 2:
+        raise InvalidInputError("one policy says nothing about its recipe", field="policies", cure="give two or more")
     found = {}
     for policy in options.policies:
         file = options.out / f"{policy.name}.json"

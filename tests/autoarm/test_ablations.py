@@ -22,6 +22,7 @@ from autoarm.results import EpisodeRow, Result
 from autoarm.train.backbone import load_backbone, load_into
 from autoarm.train.config import preset
 from autoarm.train.trainer import new_policy, policy_config
+from gym_autoarm.errors import InvalidInputError
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ablations" / "training.py"
 
@@ -100,6 +101,8 @@ def test_the_mean_over_seeds_is_of_policies_and_not_of_episodes(make_result: Cal
     assert axes[axis]["mean"]["low"] == pytest.approx(0.6)
     assert axes[axis]["mean"]["high"] == pytest.approx(1.0)
     assert f"| {axis} | 80.0 % | 60.0 % | 100.0 % | 80.0 % (60.0 to 100.0) |" in seeds.table(axes)
+    with pytest.raises(InvalidInputError, match="give two or more"):
+        seeds.measure(seeds.Options((Path("alone"),), Path("never-made")))
 
 
 def test_a_pair_is_told_by_the_episodes_that_only_one_of_them_did(make_result: Callable[..., Result]) -> None:
