@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from autoarm.files import replace_folder
 from autoarm.policies.lerobot import WEIGHTS, checkpoint_folder
-from autoarm.results import Result
+from autoarm.results import Interval, Result
 from autoarm.train.backbone import PRETRAINING
 from gym_autoarm.errors import AutoArmError, InvalidFileError
 
@@ -102,7 +102,6 @@ def model_card(title: str, folder: Path, results: Sequence[Result] = (), seeds: 
 def _measured(result: Result) -> list[str]:
     suite = result.setting.suite
     what = f"suite `{suite.name}`, size {suite.size}" if suite else f"cube: {result.setting.distribution['cube']}"
-    rates = result.groups if suite else {"all": result.overall}
     command = " ".join(result.setting.command)
     return [
         f"Measured on {what}" + (f", with `{command}`:" if command else ":"),
@@ -111,10 +110,15 @@ def _measured(result: Result) -> list[str]:
         "|---|---|---|",
         *(
             f"| {name} | {rate.successes} of {rate.episodes} | {100 * rate.low:.0f} to {100 * rate.high:.0f} % |"
-            for name, rate in rates.items()
+            for name, rate in _rates(result).items()
         ),
         "",
     ]
+
+
+def _rates(result: Result) -> dict[str, Interval]:
+    """Of a suite's axes each on its own: a mean over all episodes would depend on how many an axis has."""
+    return result.groups if result.setting.suite else {"all": result.overall}
 
 
 def _over_seeds(results: Sequence[Result]) -> list[str]:
@@ -125,8 +129,8 @@ def _over_seeds(results: Sequence[Result]) -> list[str]:
         "| | mean | lowest | highest |",
         "|---|---|---|---|",
     ]
-    for name in ["overall", *results[0].groups]:
-        rates = [100 * (each.overall if name == "overall" else each.groups[name]).rate for each in results]
+    for name in _rates(results[0]):
+        rates = [100 * _rates(each)[name].rate for each in results]
         lines.append(f"| {name} | {sum(rates) / len(rates):.1f} % | {min(rates):.0f} % | {max(rates):.0f} % |")
     return [*lines, ""]
 

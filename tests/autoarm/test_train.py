@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from torchvision.models import resnet18
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from autoarm.policies.lerobot import LeRobotPolicy
+from autoarm.results import Result, SuiteRecord
 from autoarm.train.augment import augment_images, augment_maps, augment_state, shift_images
 from autoarm.train.backbone import PRETRAINING, load_backbone, made_by, save_backbone
 from autoarm.train.calibration import calibrate_batch_norm
@@ -360,6 +362,20 @@ def test_the_card_says_how_the_backbone_was_made(tmp_path: Path) -> None:
         made_by(tmp_path / "None" / "backbone")
 
 
+def test_the_card_tells_how_other_training_seeds_did(tmp_path: Path, make_result: Callable[..., Result]) -> None:
+    folder = trainer(tmp_path).run(until=1)
+    seeds = [make_result("policy", "everywhere", [True] * wins + [False] * (10 - wins)) for wins in (7, 9, 5)]
+    card = model_card("policy", folder, results=seeds[:1], seeds=seeds)
+    assert "| all | 7 of 10 | 40 to 89 % |" in card
+    assert "over 3 training seeds" in card
+    assert "| all | 70.0 % | 50 % | 90 % |" in card
+    suite = SuiteRecord.model_construct(name="suite", size="small")
+    ours = [each.model_copy(update={"setting": each.setting.model_copy(update={"suite": suite})}) for each in seeds]
+    of_axes = model_card("policy", folder, seeds=ours)
+    assert "| all |" not in of_axes
+    assert f"| {next(iter(seeds[0].groups))} | 70.0 % | 50 % | 90 % |" in of_axes
+
+
 def test_one_camera_and_no_state(tmp_path: Path) -> None:
     folder = trainer(tmp_path, replace(SMALL, cameras=("lateral",), state=False)).run()
     config = json.loads((folder / "config.json").read_text())
@@ -467,6 +483,7 @@ def test_the_checkpoint_is_lerobots(tmp_path: Path) -> None:
         expected = after(run.policy.predict_action_chunk(before(dict(observation))))
     code = f"""
 import sys
+from collections.abc import Callable
 sys.modules["autoarm"] = sys.modules["gym_autoarm"] = None  # importing either would fail
 import numpy as np, torch
 from lerobot.configs.policies import PreTrainedConfig
