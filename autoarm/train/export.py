@@ -131,7 +131,7 @@ def _over_seeds(results: Sequence[Result]) -> list[str]:
     ]
     for name in _rates(results[0]):
         rates = [100 * _rates(each)[name].rate for each in results]
-        lines.append(f"| {name} | {sum(rates) / len(rates):.1f} % | {min(rates):.0f} % | {max(rates):.0f} % |")
+        lines.append(f"| {name} | {sum(rates) / len(rates):.1f} % | {min(rates):.1f} % | {max(rates):.1f} % |")
     return [*lines, ""]
 
 

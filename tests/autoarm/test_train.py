@@ -368,12 +368,12 @@ def test_the_card_tells_how_other_training_seeds_did(tmp_path: Path, make_result
     card = model_card("policy", folder, results=seeds[:1], seeds=seeds)
     assert "| all | 7 of 10 | 40 to 89 % |" in card
     assert "over 3 training seeds" in card
-    assert "| all | 70.0 % | 50 % | 90 % |" in card
+    assert "| all | 70.0 % | 50.0 % | 90.0 % |" in card
     suite = SuiteRecord.model_construct(name="suite", size="small")
     ours = [each.model_copy(update={"setting": each.setting.model_copy(update={"suite": suite})}) for each in seeds]
     of_axes = model_card("policy", folder, seeds=ours)
     assert "| all |" not in of_axes
-    assert f"| {next(iter(seeds[0].groups))} | 70.0 % | 50 % | 90 % |" in of_axes
+    assert f"| {next(iter(seeds[0].groups))} | 70.0 % | 50.0 % | 90.0 % |" in of_axes
 
 
 def test_one_camera_and_no_state(tmp_path: Path) -> None:
