@@ -150,7 +150,7 @@ def table_map(markers: Sequence[Marker], label: str) -> Markup:
     for marker in markers:
         near = [spot for spot, (x, y) in spec.SPOTS.items() if hypot(marker.x - x, marker.y - y) < NEAR_SPOT]
         (at_spots[near[0]] if near else scattered).append(marker)
-    rings, groups = [], []
+    rings, marks = [], []
     for spot, own in at_spots.items():
         px, py = place(*spec.SPOTS[spot])
         parts.append(element("rect", x=px - 12, y=py - 12, width=24.0, height=24.0, class_="spot"))
@@ -165,9 +165,9 @@ def table_map(markers: Sequence[Marker], label: str) -> Markup:
             else element("path", d=f"M{px - 3.2:.1f} {py - 3.2:.1f}l6.4 6.4m0-6.4l-6.4 6.4")
         )
         kind = "success" if marker.success else "failure"
-        groups.append(element("g", tip(marker.about), shape, class_=kind, data_axis=marker.axis))
+        marks.append(element("g", tip(marker.about), shape, class_=kind, data_axis=marker.axis))
     size = 1000 * (y_high - y_low), 1000 * (x_high - x_low)
-    return drawing(*size, *parts, *groups, *rings, label=label, class_="map")  # counts stay legible on top
+    return drawing(*size, *parts, *marks, *rings, label=label, class_="map")  # counts stay legible on top
 
 
 def _ring(x: float, y: float, spot: str, axis: str, markers: Sequence[Marker]) -> Markup:

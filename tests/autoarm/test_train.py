@@ -483,7 +483,6 @@ def test_the_checkpoint_is_lerobots(tmp_path: Path) -> None:
         expected = after(run.policy.predict_action_chunk(before(dict(observation))))
     code = f"""
 import sys
-from collections.abc import Callable
 sys.modules["autoarm"] = sys.modules["gym_autoarm"] = None  # importing either would fail
 import numpy as np, torch
 from lerobot.configs.policies import PreTrainedConfig

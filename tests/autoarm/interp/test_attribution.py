@@ -103,15 +103,14 @@ def test_points_of_a_curve_are_the_policys_own_numbers(small: ACTPolicy, observe
     batch, baseline = observe(small, 0, 1), observe(small, 1, 1)
     # The joints first, then the cameras' patches: of ten, the first six go by three fifths of the way.
     joints, top, side = "observation.state", "observation.images.top", "observation.images.side"
-    towards = np.sign(number(small, batch) - number(small, baseline))
+    base = number(small, baseline)
+    span = number(small, batch) - base
     importance = {joints: np.arange(10, 4, -1), top: np.arange(4, 2, -1), side: np.arange(2, 0, -1)}
-    scores = {name: (towards * values)[None].astype(np.float32) for name, values in importance.items()}
+    scores = {name: (np.sign(span) * values)[None].astype(np.float32) for name, values in importance.items()}
     found = curves(small, batch, TARGET, baseline, scores, np.random.default_rng(0), points=6, draws=1)
     hidden, shown = {**batch, joints: baseline[joints]}, {**baseline, joints: batch[joints]}
-    span = number(small, batch) - number(small, baseline)
     for curve, observation in ((found.deletion, hidden), (found.insertion, shown)):
-        expected = number(small, observation) - number(small, baseline)
-        assert curve[3] * span == pytest.approx(expected, abs=1e-6)
+        assert curve[3] * span == pytest.approx(number(small, observation) - base, abs=1e-6)
         assert abs(curve[3] * span) > 1e-5
     shortest = curves(small, batch, TARGET, baseline, scores, np.random.default_rng(0), points=2, draws=1)
     assert shortest.deletion.tolist() == [1.0, 0.0]
