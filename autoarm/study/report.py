@@ -20,6 +20,8 @@ from autoarm.study.verdicts import NO_ROWS, Finding, Rows, Verdict, control_verd
 from gym_autoarm.errors import InvalidFileError
 
 FIGURES: Final = "figures"
+CORRECTION: Final = "correction.md"
+"""Beside the rows, written by people: what of the verdicts does not hold after all, with the date. Paragraphs."""
 CONCLUSIONS: Final = "conclusions.md"
 """Beside the rows, written by people: what they take from it. Paragraphs."""
 _SIZES: Final = {
@@ -76,8 +78,9 @@ def write_study_report(study: Study, folder: Path) -> Path:
         study,
         size,
         [
+            *_from_file("Correction", folder / CORRECTION),
             *_summary(study, rows),
-            *_conclusions(folder),
+            *_from_file("In plain words", folder / CONCLUSIONS),
             *_reading(study, rows),
             *_hypotheses(study, rows),
             *_evidence(study, folder, rows),
@@ -118,10 +121,10 @@ def _summary(study: Study, rows: Rows) -> Iterable[Block]:
         yield Text(f"{name}. {_in_words(study, verdict)}", verdict.answer)
 
 
-def _conclusions(folder: Path) -> Iterable[Block]:
-    file = folder / CONCLUSIONS
+def _from_file(heading: str, file: Path) -> Iterable[Block]:
+    """A section that people wrote; nothing where the file is missing."""
     if file.is_file():
-        yield Heading("In plain words")
+        yield Heading(heading)
         for paragraph in file.read_text(encoding="utf-8").strip().split("\n\n"):
             yield Text(" ".join(paragraph.split()))
 

@@ -13,7 +13,7 @@ import pytest
 
 from autoarm.study.films import film_study
 from autoarm.study.plan import Effort, Study
-from autoarm.study.report import CONCLUSIONS, verdict_lines, write_study_report
+from autoarm.study.report import CONCLUSIONS, CORRECTION, verdict_lines, write_study_report
 from autoarm.study.rows import read_rows
 from autoarm.study.run import Progress, read_study_rows, rows_path, run_study
 from autoarm.study.stages import STAGES
@@ -69,6 +69,7 @@ def test_one_seed_decides_nothing(ran: Path, tiny_study: Study) -> None:
 
 def test_the_report_says_every_verdict_in_both_forms(ran: Path, tiny_study: Study) -> None:
     (ran / CONCLUSIONS).write_text("One.\n\nTwo\nlines.\n")
+    (ran / CORRECTION).write_text("Not so.\n")
     page = write_study_report(tiny_study, ran)
     html, text = page.read_text(), (ran / "README.md").read_text()
     assert "Two lines." in html
