@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
@@ -13,6 +14,9 @@ from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.scene import Scene
 
 _PLAIN: Final = Scene()
+
+TOLERANCE: Final = 1e-9
+"""How far numbers of a scene may differ that another processor drew: metres, degrees, and relative to the number."""
 
 
 def scene_changes(scene: Scene) -> dict[str, Any]:
@@ -33,6 +37,21 @@ def restore_scene(changes: Mapping[str, Any]) -> Scene:
         first = error.errors()[0]
         field = ".".join(["scene", *(str(part) for part in first["loc"])])
         raise InvalidInputError(first["msg"], field=field) from None
+
+
+def is_same_scene(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two scenes, as `scene_changes` gives them, are one scene but for rounding (`TOLERANCE`)."""
+    return _is_close(first, second)
+
+
+def _is_close(first: Any, second: Any) -> bool:
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(_is_close(first[name], second[name]) for name in first)
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(_is_close, first, second))
+    if isinstance(first, float) and isinstance(second, int | float):
+        return math.isclose(first, second, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(first == second)
 
 
 def _changes(value: Any, default: Any) -> dict[str, Any]:

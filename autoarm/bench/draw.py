@@ -1,4 +1,8 @@
-"""From a suite to episodes: each a function of its axis' seed, its level and its number alone."""
+"""From a suite to episodes: each a function of its axis' seed, its level and its number alone.
+
+Numbers are drawn by NumPy's generators and combined by `math` in a fixed order. BLAS and vectorised functions stay out:
+they round differently from one processor to the next.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
-
-import numpy as np
 
 from autoarm.bench.geometry import Point, hull_distance, nearest_distance
 from autoarm.bench.suite import BodyChange, BoxChange, CameraChange, LightChange, Placement, Suite, Variation
@@ -118,8 +120,8 @@ def _light(change: LightChange, seed: int) -> Light:
     tilt = math.radians(float(stream(seed, "suite", "light tilt").uniform(*change.tilt)))
     brightness = float(stream(seed, "suite", "light brightness").uniform(*change.brightness))
     weights = stream(seed, "suite", "light tint").uniform(0.0, 1.0, 3)
-    dimmed = (weights - weights.min()) / np.ptp(weights)
-    red, green, blue = (float(1.0 - change.tint * share) for share in dimmed)
+    lowest, highest = float(min(weights)), float(max(weights))
+    red, green, blue = (1.0 - change.tint * ((float(each) - lowest) / (highest - lowest)) for each in weights)
     direction = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), -math.cos(tilt))
     return replace(
         usual,
@@ -132,9 +134,15 @@ def _light(change: LightChange, seed: int) -> Light:
 
 def _camera(camera: Camera, change: CameraChange, seed: int, name: str) -> Camera:
     def moved(point: tuple[float, float, float], what: str) -> tuple[float, float, float]:
-        direction = stream(seed, "suite", name, what).normal(size=3)
-        x, y, z = np.asarray(point) + change.offset * direction / np.linalg.norm(direction)
-        return float(x), float(y), float(z)
+        dx, dy, dz = (float(each) for each in stream(seed, "suite", name, what).normal(size=3))
+        # Written out: a norm of BLAS rounds differently from one processor to the next.
+        length = math.sqrt(dx * dx + dy * dy + dz * dz)
+        x, y, z = point
+        return (
+            x + change.offset * dx / length,
+            y + change.offset * dy / length,
+            z + change.offset * dz / length,
+        )
 
     roll = _signed(seed, f"{name} roll", change.roll, change.roll)
     return replace(

@@ -1,44 +1,40 @@
-"""Where a point lies relative to the training spots."""
+"""Where a point lies relative to the training spots, computed alike on every processor."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
 
 Point = tuple[float, float]
 
 
 def convex_hull(points: Sequence[Point]) -> NDArray[np.float64]:
-    """Corners `(n, 2)` of the convex hull, counter-clockwise, without points on its edges (Andrew's monotone chain)."""
-    ordered = sorted(set(points))
-
-    def chain(along: Sequence[Point]) -> list[Point]:
-        corners: list[Point] = []
-        for point in along:
-            while len(corners) >= 2 and _turn(corners[-2], corners[-1], point) <= 0:
-                corners.pop()
-            corners.append(point)
-        return corners[:-1]
-
-    return np.array(chain(ordered) + chain(ordered[::-1]), np.float64)
+    """Corners `(n, 2)` of the convex hull, counter-clockwise, without points on its edges; none if all are in line."""
+    given = np.asarray(points, np.float64)
+    try:
+        return given[ConvexHull(given).vertices]
+    except (QhullError, ValueError):  # in line, or fewer than three
+        return np.empty((0, 2))
 
 
 def hull_distance(point: Point, hull: NDArray[np.float64]) -> float:
     """Distance of a point from the border of a hull (`convex_hull`), negative inside it."""
-    starts, edges = hull, np.roll(hull, -1, axis=0) - hull
-    offset = np.asarray(point) - starts
-    along = np.clip((offset * edges).sum(axis=1) / np.square(edges).sum(axis=1), 0.0, 1.0)
-    distance = float(np.linalg.norm(offset - along[:, None] * edges, axis=1).min())
-    inside = (edges[:, 0] * offset[:, 1] - edges[:, 1] * offset[:, 0] >= 0).all()
-    return -distance if inside else distance
+    corners = [(float(x), float(y)) for x, y in hull]
+    x, y = point
+    nearest, inside = math.inf, True
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        along_x, along_y, offset_x, offset_y = x1 - x0, y1 - y0, x - x0, y - y0
+        share = (offset_x * along_x + offset_y * along_y) / (along_x * along_x + along_y * along_y)
+        share = min(max(share, 0.0), 1.0)
+        nearest = min(nearest, math.dist((offset_x, offset_y), (share * along_x, share * along_y)))
+        inside = inside and along_x * offset_y - along_y * offset_x >= 0
+    return -nearest if inside else nearest
 
 
 def nearest_distance(point: Point, others: Sequence[Point]) -> float:
     """Distance from the nearest of `others`."""
-    return float(np.linalg.norm(np.subtract(others, point), axis=1).min())
-
-
-def _turn(a: Point, b: Point, c: Point) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    return min(math.dist(point, other) for other in others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +16,7 @@ from autoarm.policies.loading import BASELINES, BLIND, describe_policy, shipped_
 from autoarm.policies.protocol import Policy
 from autoarm.results import PolicyRecord, Result, SuiteRecord
 from autoarm.rollout import Episode
-from autoarm.scene_data import scene_changes
+from autoarm.scene_data import is_same_scene, restore_scene, scene_changes
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import SceneDistribution
 
@@ -27,7 +27,7 @@ class Recorded:
 
     Attributes:
         result: As it was written.
-        episodes: Of its rows, in their order.
+        episodes: Those of its rows, in their order; their scenes are the recorded ones, to the last bit.
         source: How processes load the policy.
         policy: Loaded, and found to be the one that was measured.
     """
@@ -68,8 +68,7 @@ def open_recorded(
             field="platform.body",
             cure="measure again with `--body real`, and compare the two rates",
         )
-    planned = _planned(result, file, suite)
-    _check_plan(result, planned, file)
+    planned = _as_recorded(result, _planned(result, file, suite), file)
     _check_sums(result, file)
     source = PolicySource(
         policy if policy is not None else policy_reference(result.policy),
@@ -160,19 +159,27 @@ def _planned_suite(record: SuiteRecord, file: Path, reference: str | Path | None
     return plan_suite(suite, counts)
 
 
-def _check_plan(result: Result, planned: Sequence[Episode], file: Path) -> None:
-    """The rows are of the episodes planned: none left out, none added, none with another scene."""
+def _as_recorded(result: Result, planned: Sequence[Episode], file: Path) -> list[Episode]:
+    """The episodes planned, with the scenes that the rows recorded.
+
+    Raises:
+        InvalidFileError: If an episode is left out, added, or has another scene than its seed gives.
+    """
     if len(result.rows) != len(planned):
         raise InvalidFileError(
             f"{len(result.rows)} rows, and the setting asks for {len(planned)}", file=file, field="rows"
         )
+    recorded = []
     for number, (row, episode) in enumerate(zip(result.rows, planned, strict=True)):
         if row.key != episode_key(episode):
             raise InvalidFileError(
                 f"is of {row.key}, and the setting asks for {episode_key(episode)}", file=file, field=f"rows.{number}"
             )
-        if row.scene != scene_changes(episode.scene):
+        if not is_same_scene(row.scene, scene_changes(episode.scene)):
             raise InvalidFileError("is not the scene of its seed", file=file, field=f"rows.{number}.scene")
+        # Another processor may have drawn it with another last bit, from which an episode can take another course.
+        recorded.append(replace(episode, scene=restore_scene(row.scene)))
+    return recorded
 
 
 def _check_sums(result: Result, file: Path) -> None:

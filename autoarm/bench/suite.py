@@ -358,6 +358,10 @@ def _checked(suite: Suite, file: Path) -> Suite:
                 field=f"spots.{other}",
                 cure=f"keep spots {1000 * largest:.0f} mm apart, the size of the largest object",
             )
+    if len(suite.hull) == 0:
+        raise InvalidFileError(
+            "lie on one line: nothing lies between them", file=file, field="spots", cure="move one off the line"
+        )
     expert, box = Expert(), Box()
     box_pose = np.array([box.x, box.y, 0.0, 1.0, 0.0, 0.0, 0.0])
     places = [(f"spots.{name}", place) for name, place in suite.spots.items()]

@@ -306,7 +306,7 @@ class Study(_Strict):
 
 def _within(point: Point, spots: list[Point]) -> bool:
     hull = convex_hull(spots)
-    return len(hull) > 2 and hull_distance(point, hull) <= 0
+    return len(hull) > 0 and hull_distance(point, hull) <= 0
 
 
 def nearest_spot(point: Point, spots: list[Point]) -> Point:
