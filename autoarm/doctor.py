@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from autoarm.platform_info import machine
+from autoarm.results.platform import machine
 from gym_autoarm.errors import GL_CURE
 
 Status = Literal["ok", "warning", "problem"]

@@ -14,7 +14,7 @@ from autoarm.commands.progress import progress_bar
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autoarm.results import EpisodeRow, Interval, Result
+    from autoarm.results.result import EpisodeRow, Interval, Result
 
 BAR = 10
 """Characters of a full bar."""
@@ -58,11 +58,11 @@ class Bench:
         """Run the suite, print the table and write the result."""
         from rich.console import Console
 
-        from autoarm.bench.journal import journal_path
-        from autoarm.bench.real import left_out
-        from autoarm.bench.run import bench
-        from autoarm.bench.suite import load_suite
-        from autoarm.body import choose_robot
+        from autoarm.evaluation.backend import choose_robot
+        from autoarm.evaluation.bench import bench
+        from autoarm.results.journal import journal_path
+        from autoarm.suite.real_table import left_out
+        from autoarm.suite.suite import load_suite
 
         console = Console(stderr=True)
         robot = choose_robot(self.body, self.robot)

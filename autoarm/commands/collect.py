@@ -72,7 +72,7 @@ class Collect:
         import sys
         from functools import partial
 
-        from autoarm.teleop import collect_by_hand, open_session
+        from autoarm.data.teleop import collect_by_hand, open_session
 
         if self.workers not in (None, 1):
             raise InvalidInputError("there is one person", field="workers", cure="leave it out with --teleop")
@@ -110,7 +110,7 @@ class Collect:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from autoarm.collect import collect
+        from autoarm.data.collect import collect
 
         console = Console(stderr=True)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -29,8 +29,8 @@ class Demo:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-        from autoarm.demo import run_demo
-        from autoarm.figures.style import place
+        from autoarm.demo.run import run_demo
+        from autoarm.results.places import place
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True)) as bars:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autoarm.policies.protocol import Policy
-    from autoarm.results import Interval, Result
+    from autoarm.results.result import Interval, Result
 
 
 @dataclass
@@ -68,11 +68,11 @@ class Eval:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from autoarm.bench.journal import journal_path
-        from autoarm.body import choose_robot
-        from autoarm.evaluate import evaluate
-        from autoarm.files import check_writable
-        from autoarm.results import EpisodeRow
+        from autoarm.evaluation.backend import choose_robot
+        from autoarm.evaluation.evaluate import evaluate
+        from autoarm.results.journal import journal_path
+        from autoarm.results.result import EpisodeRow
+        from autoarm.runtime.files import check_writable
         from gym_autoarm.sampling import SceneDistribution
 
         if self.out is not None:
@@ -93,7 +93,7 @@ class Eval:
             image_size = robot.image_size
         policy: str | Policy = self.policy
         if self.ood is not None:
-            from autoarm.interp.watched_policy import WatchedPolicy
+            from autoarm.interp.ood.watched_policy import WatchedPolicy
 
             policy = WatchedPolicy(self.policy, self.ood, self.device, image_size)
         # A simulated run is quickly run again; hours of an operator are not.

@@ -36,7 +36,7 @@ class Film:
         """Make the videos and say where they are."""
         from rich.progress import Progress
 
-        from autoarm.bench.films import film_result
+        from autoarm.evaluation.film_result import film_result
 
         with Progress(transient=True) as bar:
             task = bar.add_task(self.file.name, total=None)

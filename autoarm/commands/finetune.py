@@ -44,9 +44,9 @@ class Finetune:
         """Fine-tune and say where the policy is."""
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from autoarm.policies.loading import shipped_policies
-        from autoarm.train.config import Phase
-        from autoarm.train.finetune import FinetuneConfig, finetune
-        from autoarm.train.trainer import Progress
+        from autoarm.training.config import Phase
+        from autoarm.training.finetune import FinetuneConfig, finetune
+        from autoarm.training.trainer import Progress
 
         config = FinetuneConfig(
             parts=self.part,

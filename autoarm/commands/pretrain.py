@@ -34,11 +34,11 @@ class Pretrain:
 
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from autoarm.files import check_writable
-        from autoarm.train import trainer
-        from autoarm.train.backbone import RECORD
-        from autoarm.train.pretraining import PretrainConfig, pretrain
-        from autoarm.train.scenes import Scenes
+        from autoarm.runtime.files import check_writable
+        from autoarm.training import trainer
+        from autoarm.training.backbone import RECORD
+        from autoarm.training.pretraining import PretrainConfig, pretrain
+        from autoarm.training.scenes import Scenes
 
         check_writable(self.out / RECORD)
         base = PretrainConfig()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from autoarm.bench.run import Progress as Done
+    from autoarm.evaluation.bench import Progress as Done
 
 
 @contextmanager

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from autoarm.system_id.report import Check
+    from autoarm.system_id.check import Check
     from autoarm.system_id.trajectory import Recording, Trajectory
 
 
@@ -48,9 +48,10 @@ class TwinCheck:
         """Compare, print the table, and write the folder."""
         from rich.console import Console
 
-        from autoarm.files import check_writable
+        from autoarm.runtime.files import check_writable
+        from autoarm.system_id.check import check
         from autoarm.system_id.fit import fit
-        from autoarm.system_id.report import REPORT, check, write_check
+        from autoarm.system_id.report import REPORT, write_check
         from gym_autoarm.scene import Body
         from gym_autoarm.scene_files import load_body
 
@@ -92,7 +93,7 @@ class TwinCheck:
         return self._replay(self.robot, trajectory, console)
 
     def _replay(self, file: Path, trajectory: Trajectory, console: Console) -> Recording:
-        from autoarm.body import load_robot
+        from autoarm.evaluation.backend import load_robot
         from autoarm.system_id.response import Nobody, replay
         from gym_autoarm.errors import InvalidInputError
 

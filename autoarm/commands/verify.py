@@ -11,7 +11,7 @@ import tyro
 from autoarm.commands.progress import progress_bar
 
 if TYPE_CHECKING:
-    from autoarm.bench.verify import Verification
+    from autoarm.evaluation.verify import Verification
 
 _SHOWN = 20
 """Mismatches that are printed."""
@@ -50,7 +50,7 @@ class Verify:
         """Run it again and say what came out."""
         from rich.console import Console
 
-        from autoarm.bench.verify import verify
+        from autoarm.evaluation.verify import verify
 
         with progress_bar(self.file.name, Console(stderr=True)) as advance:
             verification = verify(

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from autoarm.files import check_writable, read_json, write_text
+from autoarm.runtime.files import check_writable, read_json, write_text
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 NAME_LENGTH: Final = 80

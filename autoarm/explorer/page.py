@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 from autoarm.explorer import views
 from autoarm.explorer.names import DESCRIPTION_LENGTH, NAME_LENGTH, FeatureNames
 from autoarm.explorer.records import FeatureRecords
-from autoarm.interp.features import Order
+from autoarm.interp.autoencoder.features import Order
 from gym_autoarm.errors import AutoArmError, InvalidInputError
 
 _STYLE: Final = """

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from autoarm.interp.attention_video import tint
-from autoarm.interp.features import (
+from autoarm.interp.autoencoder.features import (
     ACTIVATIONS,
     FEATURES,
     OBSERVATIONS,
@@ -24,6 +23,7 @@ from autoarm.interp.features import (
     ranked,
     top_examples,
 )
+from autoarm.interp.methods.attention_video import tint
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from autoarm.files import replacing, write_text
-from autoarm.results import Result
+from autoarm.runtime.files import replacing, write_text
 from gym_autoarm.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ POLICY_MARKERS: Final = "osD^vP"
 INK: Final = "#1f2328"
 FAINT: Final = "#8a929c"
 
-PLACES: Final = {"spots": "at the training spots", "everywhere": "anywhere in the work area"}
-"""What the cube's positions are called, by `SceneDistribution.cube`."""
 
 _DPI: Final = 160
 _STYLE: Final[Any] = {  # Matplotlib types it as a dictionary of some 300 literals
@@ -46,14 +43,6 @@ _STYLE: Final[Any] = {  # Matplotlib types it as a dictionary of some 300 litera
     "svg.hashsalt": "autoarm",  # equal figures give equal files
     "svg.fonttype": "none",
 }
-
-
-def place(result: Result) -> str:
-    """Where the cube lay in a result, in words."""
-    if result.setting.suite is not None:
-        return f"on {result.setting.suite.name}"
-    cube = str(result.setting.distribution.get("cube"))
-    return PLACES.get(cube, cube)
 
 
 @contextmanager

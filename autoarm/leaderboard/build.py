@@ -13,15 +13,15 @@ from urllib.parse import quote
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from autoarm.figures.axis_curves import MOST, axis_curves
-from autoarm.figures.failures import OUTCOME_COLOURS, failures, outcome
-from autoarm.figures.ranking import ROLE_COLOURS, ranking
+from autoarm.demo.page import poster, video_file
 from autoarm.figures.style import save_figure
-from autoarm.files import replace_folder
 from autoarm.leaderboard import pages
 from autoarm.leaderboard.entries import Entry, load_boards, unique_slugs
 from autoarm.leaderboard.pages import Ranked
-from autoarm.report.page import poster, video_file
+from autoarm.leaderboard.ranking_figure import ROLE_COLOURS, ranking
+from autoarm.results.plots.axis_curves import MOST, axis_curves
+from autoarm.results.plots.failures import OUTCOME_COLOURS, failures, outcome
+from autoarm.runtime.files import replace_folder
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 MARK: Final = "autoarm leaderboard"

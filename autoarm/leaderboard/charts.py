@@ -9,9 +9,9 @@ from typing import Final
 
 from markupsafe import Markup
 
-from autoarm.figures.success_map import BASE, VIEW
 from autoarm.leaderboard.svg import drawing, element, line, text, tip
-from autoarm.results import AxisRecord, Interval
+from autoarm.results.plots.success_map import BASE, VIEW
+from autoarm.results.result import AxisRecord, Interval
 from autoarm.statistics import Estimate
 from gym_autoarm import spec
 from gym_autoarm.scene import Box

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from autoarm.results import Result, SuiteRecord, group_intervals, level_intervals, success_interval
+from autoarm.results.result import Result, SuiteRecord, group_intervals, level_intervals, success_interval
 from gym_autoarm.errors import InvalidFileError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm.leaderboard.ranking import wider
-from autoarm.results import Result
+from autoarm.results.result import Result
 from autoarm.statistics import (
     Estimate,
     holm,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoarm.leaderboard.checks import check_whole
-from autoarm.results import AxisRecord, Result, SuiteRecord
+from autoarm.results.result import AxisRecord, Result, SuiteRecord
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 

@@ -11,17 +11,17 @@ from typing import Any, Final
 import numpy as np
 from markupsafe import Markup
 
-from autoarm.figures.axis_curves import has_scale
-from autoarm.figures.failures import outcome, outcome_counts
 from autoarm.leaderboard.charts import Marker, bars, counted, curve, percent, score_bar, stack, table_map
 from autoarm.leaderboard.comparison import Comparison, compare
 from autoarm.leaderboard.entries import Board, Entry
 from autoarm.leaderboard.ranking import Standing, standings
-from autoarm.results import AxisRecord, EpisodeRow, Interval, Result
-from autoarm.scene_data import restore_scene
+from autoarm.results.plots.axis_curves import has_scale
+from autoarm.results.plots.failures import outcome, outcome_counts
+from autoarm.results.result import AxisRecord, EpisodeRow, Interval, Result
 from autoarm.statistics import Estimate, paired_detectable_difference
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
+from gym_autoarm.scene_data import restore_scene
 
 ROLES: Final = {
     "policy": "competes",

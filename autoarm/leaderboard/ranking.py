@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.results import Result
+from autoarm.results.result import Result
 from autoarm.statistics import Estimate, mean_rate, stratified_bootstrap
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream

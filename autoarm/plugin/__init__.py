@@ -63,7 +63,7 @@ class AutoArmEnv(EnvConfig):  # type: ignore[misc]
     @property
     def gym_kwargs(self) -> dict[str, Any]:
         """Arguments of the environment."""
-        from autoarm.collect import parse_spots
+        from autoarm.data.collect import parse_spots
 
         spots = parse_spots(self.spots)
         return {

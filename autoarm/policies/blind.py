@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from autoarm.policies.describe import describe_policy
 from autoarm.policies.lookup import Frame, fingerprint, read_first_looks
 from autoarm.policies.protocol import Policy
-from autoarm.results import PolicyRecord, Role
+from autoarm.results.result import PolicyRecord, Role
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -46,8 +47,6 @@ class BlindPolicy:
 
     def describe(self) -> PolicyRecord:
         """The other policy's record, and the dataset of the mean frames."""
-        from autoarm.policies.loading import describe_policy
-
         record = describe_policy(self._policy)
         blind = {"dataset": str(self._dataset), "dataset_sha256": fingerprint(self._dataset)}
         path = None if record.path is None else f"blind:{record.path}"

@@ -19,8 +19,8 @@ from lerobot.processor import ProcessorStepRegistry
 from lerobot.utils.constants import OBS_STATE
 from numpy.typing import NDArray
 
-from autoarm.dataset import ACTION, IMAGES, STATE
-from autoarm.results import PolicyRecord
+from autoarm.data.dataset import ACTION, IMAGES, STATE
+from autoarm.results.result import PolicyRecord
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, InvalidInputError
 

@@ -14,7 +14,6 @@ from typing import Final
 
 from autoarm.policies.protocol import Policy
 from autoarm.policies.scripted import ExpertPolicy, NoOpPolicy, RandomPolicy
-from autoarm.results import PolicyRecord
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
 
@@ -136,22 +135,6 @@ def shipped_policies() -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
-
-
-def describe_policy(policy: Policy) -> PolicyRecord:
-    """Who a policy is, for a result: what its own `describe()` says, if it has one, and otherwise its class."""
-    describe = getattr(policy, "describe", None)
-    if callable(describe):
-        record = describe()
-        assert isinstance(record, PolicyRecord)
-        return record
-    kind = "baseline" if type(policy).__module__.startswith("autoarm.policies.") else "custom"
-    return PolicyRecord(
-        name=policy.name,
-        kind=kind,
-        role=getattr(policy, "role", "policy"),
-        config={"class": f"{type(policy).__module__}:{type(policy).__qualname__}"},
-    )
 
 
 def _own_policy(reference: str) -> Policy:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from autoarm.dataset import IMAGES, joint_columns, open_lerobot
+from autoarm.data.dataset import IMAGES, joint_columns, open_lerobot
 from autoarm.policies.alignment import aligned
 from autoarm.policies.scripted import Actions, TrajectoryPolicy
-from autoarm.results import PolicyRecord, Role
+from autoarm.results.result import PolicyRecord, Role
 from gym_autoarm import spec
 
 Frame = NDArray[np.uint8]

@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.dataset import check_dataset, joint_columns
+from autoarm.data.dataset import check_dataset, joint_columns
 from autoarm.policies.lookup import Frame, FromDemonstrations
 from autoarm.policies.scripted import Actions
-from autoarm.results import Role
+from autoarm.results.result import Role
 from gym_autoarm import spec
 
 Floats = NDArray[np.float32]
@@ -116,7 +116,7 @@ def episode_ends(episodes: NDArray[np.int64]) -> NDArray[np.intp]:
 
 def look(observation: Mapping[str, Any]) -> Floats:
     """An observation as numbers `(d,)`: joint positions, then the thumbnails of both views."""
-    from autoarm.train.frames import resize
+    from autoarm.data.frames import resize
 
     views = np.stack([resize(observation["pixels"][camera][None], FRAME_SIZE)[0] for camera in spec.CAMERAS])
     return np.concatenate([np.asarray(observation["agent_pos"], np.float32), thumbnails(views[None])[0]])
@@ -127,7 +127,7 @@ def dataset_thumbnails(dataset: Path, wanted: NDArray[np.intp] | None = None) ->
 
     The videos are decoded once and cached.
     """
-    from autoarm.train.frames import cached_frames
+    from autoarm.data.frames import cached_frames
 
     frames = cached_frames(check_dataset(dataset), FRAME_SIZE)
     if wanted is None:

@@ -16,11 +16,11 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from autoarm.dataset import read_collection
+from autoarm.data.dataset import read_collection
 from autoarm.policies.alignment import aligned
 from autoarm.policies.lookup import DemonstrationPolicy, read_trajectories
 from autoarm.policies.scripted import Actions
-from autoarm.results import Role
+from autoarm.results.result import Role
 from gym_autoarm import spec
 from gym_autoarm.expert import yaw_of
 from gym_autoarm.kinematics import pan_distance, radial_heading

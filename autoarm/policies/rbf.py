@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import gaussian_filter
 
-from autoarm.dataset import joint_columns
+from autoarm.data.dataset import joint_columns
 from autoarm.policies.alignment import aligned
 from autoarm.policies.lookup import DemonstrationPolicy, read_trajectories, starts
 from autoarm.policies.nearest import THUMBNAIL, dataset_thumbnails, look

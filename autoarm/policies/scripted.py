@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.results import Role
+from autoarm.results.result import Role
 from gym_autoarm import spec
 from gym_autoarm.expert import Expert, Style
 from gym_autoarm.rng import stream

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.interp.rendered import ActionScale, expert_chunks
+from autoarm.interp.observations.rendered import ActionScale, expert_chunks
 from autoarm.policies.alignment import grasp
 from autoarm.study.workspace import Looks
 from gym_autoarm import spec

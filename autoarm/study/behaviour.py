@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.dataset import joint_columns
-from autoarm.interp.rendered import (
+from autoarm.data.dataset import joint_columns
+from autoarm.interp.methods.slope import change_slope
+from autoarm.interp.observations.rendered import (
     ActionScale,
     RenderedFrames,
     action_scale,
@@ -18,7 +19,6 @@ from autoarm.interp.rendered import (
     padded,
     predicted_chunks,
 )
-from autoarm.interp.slope import change_slope
 from autoarm.policies.loading import load_policy
 from autoarm.policies.lookup import read_trajectories
 from autoarm.policies.protocol import Policy

@@ -16,7 +16,7 @@ from autoarm.study.workspace import FINETUNING, Workspace
 
 if TYPE_CHECKING:
     from autoarm.policies.protocol import Policy
-    from autoarm.train.finetune import Finetuner
+    from autoarm.training.finetune import Finetuner
 
 Kind = Literal["zero", "mean", "resample"]
 
@@ -74,9 +74,9 @@ def _is_intact(row: Row, place: str) -> bool:
 
 
 def _without(workspace: Workspace, unit: Unit) -> Any:
-    from autoarm.interp.capture import capture
-    from autoarm.interp.edited_policy import EditedPolicy, Without
-    from autoarm.interp.knockout import Part, state_token
+    from autoarm.interp.methods.edited_policy import EditedPolicy, Without
+    from autoarm.interp.methods.knockout import Part, state_token
+    from autoarm.interp.model.capture import capture
 
     policy = workspace.policy(unit.arm, unit.seed)
     name = str(unit.variant["part"])
@@ -141,9 +141,9 @@ def finetune(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
 def tuned(workspace: Workspace, unit: Unit) -> Iterator[tuple[Finetuner, list[float], Policy]]:
     """A policy with a part trained on the new positions, what trained it, and the loss of every step."""
     from autoarm.policies.lerobot import LeRobotPolicy
-    from autoarm.train.checkpoint import save_policy
-    from autoarm.train.config import Phase
-    from autoarm.train.finetune import FinetuneConfig, Finetuner
+    from autoarm.training.checkpoint import save_policy
+    from autoarm.training.config import Phase
+    from autoarm.training.finetune import FinetuneConfig, Finetuner
 
     plan, effort = workspace.study.finetuning, workspace.effort
     wanted = workspace.demonstrations(FINETUNING)

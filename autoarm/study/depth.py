@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from autoarm.interp.lens import action_lens
-from autoarm.interp.tracing import trace
-from autoarm.interp.translator import fit_translators
+from autoarm.interp.methods.lens import action_lens
+from autoarm.interp.methods.tracing import trace
+from autoarm.interp.methods.translator import fit_translators
 from autoarm.study.behaviour import at_place
 from autoarm.study.probing import rows_of
 from autoarm.study.rows import Row

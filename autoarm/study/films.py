@@ -47,7 +47,7 @@ def film_study(
         InvalidInputError: If the study asks nothing about fine-tuning.
         InvalidFileError: If that was not measured yet.
     """
-    from autoarm.video import film_beside
+    from autoarm.evaluation.video import film_beside
 
     folder = out or default_out(study, size)
     amount = effort or study.effort[size]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from autoarm.interp.memory import split_action
-from autoarm.interp.memory_units import episodes_served, field_scores, unit_answers
-from autoarm.interp.rendered import action_scale
-from autoarm.interp.slope import split_slopes
+from autoarm.interp.methods.memory import split_action
+from autoarm.interp.methods.memory_units import episodes_served, field_scores, unit_answers
+from autoarm.interp.methods.slope import split_slopes
+from autoarm.interp.observations.rendered import action_scale
 from autoarm.study.aim import Aim
 from autoarm.study.behaviour import at_place
 from autoarm.study.rows import Row

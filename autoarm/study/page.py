@@ -10,7 +10,7 @@ from typing import Final
 
 from jinja2 import Environment, StrictUndefined
 
-from autoarm.files import write_text
+from autoarm.runtime.files import write_text
 from autoarm.study.plan import Study
 
 TEMPLATE: Final = "report.html"

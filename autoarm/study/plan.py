@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from autoarm.bench.geometry import convex_hull, hull_distance, nearest_distance
+from autoarm.suite.geometry import convex_hull, hull_distance, nearest_distance
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -82,7 +82,7 @@ class Positions(_Strict):
 
 
 class Pretraining(_Strict):
-    """The labelled scenes of the pretrained backbone; see `autoarm.train.pretraining`."""
+    """The labelled scenes of the pretrained backbone; see `autoarm.training.pretraining`."""
 
     scenes: int = Field(ge=1)
     moments: int = Field(ge=1)

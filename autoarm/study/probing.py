@@ -7,11 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.interp.capture import capture
-from autoarm.interp.named_array import NamedArray
-from autoarm.interp.probe_data import LabelledFrames, Target, dataset_batches, dataset_frames, input_size
-from autoarm.interp.probe_data import labelled_frames as label
-from autoarm.interp.probes import (
+from autoarm.interp.methods.probes import (
     PIXELS,
     collect_features,
     group_folds,
@@ -20,9 +16,13 @@ from autoarm.interp.probes import (
     r_squared,
     score_above,
 )
-from autoarm.interp.rendered import action_scale, expert_chunks
-from autoarm.interp.steering import fit_probe, steer
-from autoarm.interp.tokens import camera_name
+from autoarm.interp.methods.steering import fit_probe, steer
+from autoarm.interp.model.capture import capture
+from autoarm.interp.model.named_array import NamedArray
+from autoarm.interp.model.tokens import camera_name
+from autoarm.interp.observations.probe_data import LabelledFrames, Target, dataset_batches, dataset_frames, input_size
+from autoarm.interp.observations.probe_data import labelled_frames as label
+from autoarm.interp.observations.rendered import action_scale, expert_chunks
 from autoarm.policies.lerobot import LeRobotPolicy
 from autoarm.study.rows import Row
 from autoarm.study.units import Unit, mean_or_none

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from autoarm.files import write_text
+from autoarm.runtime.files import write_text
 from autoarm.study.plan import Condition, Stage
 from gym_autoarm.errors import InvalidFileError
 

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from autoarm.files import check_writable
-from autoarm.parallel import in_order, run_tasks
+from autoarm.runtime.files import check_writable
+from autoarm.runtime.tasks import in_order, run_tasks
 from autoarm.study.plan import Effort, Stage, Study, load_study
 from autoarm.study.rows import Header, Row, RowFile, Size, read_header, read_rows
 from autoarm.study.stages import STAGES, measure, units, waves

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from autoarm.interp.absorption import absorption as absorbed
-from autoarm.interp.absorption import state_in_pixels, used
-from autoarm.interp.capture import capture
-from autoarm.interp.probes import control_rows
-from autoarm.interp.summary import effective_tokens, shares
-from autoarm.interp.token_mask import mask_tokens
-from autoarm.interp.tokens import token_layout
+from autoarm.interp.methods.absorption import absorption as absorbed
+from autoarm.interp.methods.absorption import state_in_pixels, used
+from autoarm.interp.methods.probes import control_rows
+from autoarm.interp.methods.summary import effective_tokens, shares
+from autoarm.interp.methods.token_mask import mask_tokens
+from autoarm.interp.model.capture import capture
+from autoarm.interp.model.tokens import token_layout
 from autoarm.study.rows import Row
 from autoarm.study.units import Unit
 from autoarm.study.workspace import Workspace

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.rollout import Episode, Rollout
+from autoarm.evaluation.rollout import Rollout
 from autoarm.study.plan import Demonstrations, Effort, Place, Point, Stage, Study, nearest_other, nearest_spot
+from autoarm.suite.episodes import Episode
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 from gym_autoarm.sampling import SceneDistribution
 
 if TYPE_CHECKING:
-    from autoarm.interp.dataset_sample import DatasetSample
-    from autoarm.interp.rendered import RenderedFrames
+    from autoarm.interp.observations.dataset_sample import DatasetSample
+    from autoarm.interp.observations.rendered import RenderedFrames
     from autoarm.policies.lerobot import LeRobotPolicy
     from autoarm.policies.protocol import Policy
-    from autoarm.train.config import TrainConfig
+    from autoarm.training.config import TrainConfig
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -101,7 +102,7 @@ class Workspace:
 
     def dataset(self, name: str) -> Path:
         """Folder of a dataset; recorded if it is missing."""
-        from autoarm.collect import collect
+        from autoarm.data.collect import collect
 
         wanted = self.demonstrations(name)
         out = self.folder / "datasets" / name
@@ -118,7 +119,7 @@ class Workspace:
 
     def sample(self, policy: LeRobotPolicy, dataset: str) -> DatasetSample:
         """Frames of a dataset, spread over its episodes."""
-        from autoarm.interp.dataset_sample import sample_dataset
+        from autoarm.interp.observations.dataset_sample import sample_dataset
 
         return sample_dataset(policy, self.dataset(dataset), self.effort.frames)
 
@@ -127,10 +128,10 @@ class Workspace:
     @cached_property
     def backbone(self) -> Path:
         """Folder of the pretrained backbone; made if it is missing."""
-        from autoarm.train.backbone import WEIGHTS
-        from autoarm.train.config import CPU, Phase
-        from autoarm.train.pretraining import PretrainConfig, pretrain
-        from autoarm.train.scenes import Scenes
+        from autoarm.training.backbone import WEIGHTS
+        from autoarm.training.config import CPU, Phase
+        from autoarm.training.pretraining import PretrainConfig, pretrain
+        from autoarm.training.scenes import Scenes
 
         out = self.folder / "backbone"
         if not (out / WEIGHTS).is_file():
@@ -144,7 +145,7 @@ class Workspace:
 
     def config(self, arm: str, seed: int) -> TrainConfig:
         """Recipe of a policy."""
-        from autoarm.train.config import CPU, Phase, preset
+        from autoarm.training.config import CPU, Phase, preset
 
         recipe = self.study.arms[arm]
         phases = [phase.steps for phase in CPU.phases]
@@ -170,7 +171,7 @@ class Workspace:
     @property
     def chunk(self) -> int:
         """Actions that the policies plan."""
-        from autoarm.train.config import CPU
+        from autoarm.training.config import CPU
 
         return int(self.effort.policy.get("chunk_size", CPU.policy["chunk_size"]))
 
@@ -178,8 +179,8 @@ class Workspace:
         """Checkpoint of a policy; trained if it is missing, continued if it was interrupted."""
         from filelock import FileLock
 
-        from autoarm.train.checkpoint import POLICY_FOLDER, STATE_FOLDER
-        from autoarm.train.run import train
+        from autoarm.training.checkpoint import POLICY_FOLDER, STATE_FOLDER
+        from autoarm.training.run import train
 
         recipe = self.study.arms[arm]
         out = self.folder / "policies" / f"{arm}-{seed}"
@@ -228,7 +229,7 @@ class Workspace:
     def looks(self, dataset: str) -> Looks:
         """Held-out positions and spots of a dataset, drawn once."""
         if dataset not in self._looks:
-            from autoarm.interp.rendered import rendered_frames
+            from autoarm.interp.observations.rendered import rendered_frames
 
             spots = list(self.study.datasets[dataset].spots)
             held = self.study.held_out(dataset)
@@ -247,7 +248,7 @@ class Workspace:
 
     def scenes(self, dataset: str) -> tuple[RenderedFrames, Floats]:
         """Cubes anywhere but at a dataset's spots, turned, the arm about at home; and the turns, degrees `(n, 1)`."""
-        from autoarm.interp.rendered import rendered_frames
+        from autoarm.interp.observations.rendered import rendered_frames
         from gym_autoarm.scene import HOME
 
         spots = self.study.datasets[dataset].spots
@@ -279,7 +280,7 @@ class Workspace:
 
     def rollouts(self, policy: Policy, episodes: list[Episode]) -> list[Rollout]:
         """What comes of episodes; in this process, since pieces of work have their own."""
-        from autoarm.evaluate import PolicySource, run_episodes
+        from autoarm.evaluation.evaluate import PolicySource, run_episodes
 
         source = PolicySource(policy, image_size=self.effort.image_size, time_limit=self.effort.time_limit)
         return list(run_episodes(source, policy, episodes))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from autoarm.figures.style import save_figure
-from autoarm.files import write_text
-from autoarm.system_id.fit import Fit
-from autoarm.system_id.response import JointError, errors, simulate
-from autoarm.system_id.trajectory import Positions, Recording
-from gym_autoarm.scene import Body
+from autoarm.runtime.files import write_text
+from autoarm.system_id.check import Check
+from autoarm.system_id.response import JointError
 from gym_autoarm.scene_files import BodyFile, BodyMeasurement, write_file
 
 REPORT: Final = "report.json"
@@ -21,44 +19,9 @@ BODY: Final = "body.yaml"
 FIGURE: Final = "joints"
 
 
-@dataclass(frozen=True)
-class Check:
-    """An arm and its simulation on one trajectory.
-
-    Attributes:
-        recording: What the arm did.
-        body: With which it was simulated.
-        simulated: What the simulation did, `(steps, 6)`.
-        errors: Of every joint compared.
-        fit: Gains that explain the recording better, if they were asked for.
-        fitted: What the simulation does with them.
-        errors_fitted: The errors then.
-    """
-
-    recording: Recording
-    body: Body
-    simulated: Positions
-    errors: list[JointError]
-    fit: Fit | None = None
-    fitted: Positions | None = None
-    errors_fitted: list[JointError] | None = None
-
-
-def check(recording: Recording, body: Body, fitted: Fit | None = None) -> Check:
-    """Compare an arm's response with the simulation's, and with that of fitted gains."""
-    simulated = simulate(recording.trajectory, body)
-    before = errors(simulated, recording.positions, recording.compared)
-    if fitted is None:
-        return Check(recording, body, simulated, before)
-    after = simulate(recording.trajectory, fitted.body)
-    return Check(
-        recording, body, simulated, before, fitted, after, errors(after, recording.positions, recording.compared)
-    )
-
-
 def write_check(folder: Path, check: Check) -> list[Path]:
     """Write a check's files and name them. Raises `InvalidFileError` if they cannot be written."""
-    from autoarm.figures.joints import joints
+    from autoarm.system_id.figures import joints
 
     write_text(folder / REPORT, json.dumps(_plain(check), indent=1) + "\n")
     figure, rows = joints(check)

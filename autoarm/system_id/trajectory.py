@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.dataset import joint_columns
+from autoarm.data.dataset import joint_columns
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.expert import Expert, Style, ease

@@ -13,7 +13,7 @@ import tyro
 from safetensors.torch import load_file
 
 from autoarm.policies.lerobot import WEIGHTS, checkpoint_folder
-from autoarm.train.backbone import save_backbone
+from autoarm.training.backbone import save_backbone
 from gym_autoarm.errors import InvalidInputError
 
 PREFIX: Final = "model.backbone."

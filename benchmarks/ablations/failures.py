@@ -16,9 +16,9 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from autoarm.results import EpisodeRow, Result
-from autoarm.scene_data import restore_scene
+from autoarm.results.result import EpisodeRow, Result
 from gym_autoarm.kinematics import wrap
+from gym_autoarm.scene_data import restore_scene
 from gym_autoarm.spec import WORK_AREA
 
 PLACES: Final = ("x", "y", "turn")

@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 
 from autoarm.leaderboard.comparison import compare
-from autoarm.results import Result
+from autoarm.results.result import Result
 
 
 def table(first: Result, second: Result) -> str:

@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 import tyro
 
-from autoarm.files import write_text
-from autoarm.results import Result
+from autoarm.results.result import Result
+from autoarm.runtime.files import write_text
 from autoarm.statistics import cluster_bootstrap
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
@@ -46,7 +46,7 @@ class Options:
 
 def measure(options: Options) -> dict[str, Result]:
     """Results by the policies' names, measured where they are missing. Raises `InvalidInputError`."""
-    from autoarm.bench.run import bench
+    from autoarm.evaluation.bench import bench
 
     if len(options.policies) < 2:
         raise InvalidInputError("one policy says nothing about its recipe", field="policies", cure="give two or more")

@@ -17,8 +17,8 @@ from typing import Any, Final
 import tyro
 
 from autoarm.commands.train import Train
-from autoarm.files import replace_folder, write_text
-from autoarm.results import Interval, Result
+from autoarm.results.result import Interval, Result
+from autoarm.runtime.files import replace_folder, write_text
 from gym_autoarm.errors import InvalidInputError
 
 AXES: Final = ("fresh", "interpolation", "extrapolation")
@@ -115,7 +115,7 @@ class Options:
 
 def run_row(name: str, options: Options) -> None:
     """Train and measure a row, unless its result is there already."""
-    from autoarm.bench.run import bench
+    from autoarm.evaluation.bench import bench
 
     result = options.out / f"{name}.json"
     if result.exists():

@@ -23,11 +23,11 @@ from typing import Any
 
 import tyro
 
-from autoarm.bench.run import Progress, bench
-from autoarm.evaluate import PolicySource, run_episodes
-from autoarm.files import write_text
+from autoarm.evaluation.bench import Progress, bench
+from autoarm.evaluation.evaluate import PolicySource, run_episodes
 from autoarm.policies.loading import shipped_policies
-from autoarm.rollout import Episode
+from autoarm.runtime.files import write_text
+from autoarm.suite.episodes import Episode
 from gym_autoarm.sampling import SceneDistribution
 
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 import tyro
 
-from autoarm.files import write_text
 from autoarm.policies.loading import shipped_policies
-from autoarm.train.config import Phase
-from autoarm.train.finetune import FinetuneConfig, Finetuner
+from autoarm.runtime.files import write_text
+from autoarm.training.config import Phase
+from autoarm.training.finetune import FinetuneConfig, Finetuner
 
 
 @dataclass(frozen=True)

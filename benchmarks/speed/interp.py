@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.dataset import IMAGES, episode_views, joint_columns
-from autoarm.interp.attention_video import dataset_attention, write_video
-from autoarm.interp.recorder import record_attention
+from autoarm.data.dataset import IMAGES, episode_views, joint_columns
+from autoarm.interp.methods.attention_video import dataset_attention, write_video
+from autoarm.interp.methods.recorder import record_attention
 from autoarm.policies.lerobot import LeRobotPolicy
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
@@ -191,7 +191,7 @@ def main(options: Options) -> None:
         both = (sum(stage.seconds for stage in stages), sum(stage.processor for stage in stages))
         console.print(f"{lasts:.1f} s of video: {both[0]:.1f} s, {both[1]:.1f} s of the processor")
     if options.json is not None:
-        from autoarm.files import write_text
+        from autoarm.runtime.files import write_text
 
         record = {
             "torch": torch.__version__,

@@ -211,7 +211,7 @@ def main(options: Options) -> None:
         f" with compilation {physics.reset_with_compilation_ms:.1f} ms"
     )
     if options.json is not None:
-        from autoarm.files import write_text
+        from autoarm.runtime.files import write_text
 
         record = {
             "gl_renderer": renderer,

@@ -17,11 +17,11 @@ import torch
 import tyro
 from torch import Tensor
 
-from autoarm.files import write_text
-from autoarm.train.config import CPU
-from autoarm.train.features import images_are_feature_maps
-from autoarm.train.lean import lean_transformer
-from autoarm.train.trainer import new_policy, policy_config
+from autoarm.runtime.files import write_text
+from autoarm.training.config import CPU
+from autoarm.training.features import images_are_feature_maps
+from autoarm.training.lean import lean_transformer
+from autoarm.training.trainer import new_policy, policy_config
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def main(options: Options) -> None:
         f" 95 % within {measured.loop_late_95_ms:.2f} ms"
     )
     if options.json is not None:
-        from autoarm.files import write_text
+        from autoarm.runtime.files import write_text
 
         write_text(options.json, json.dumps(asdict(measured), indent=1) + "\n")
 

@@ -11,12 +11,12 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.figures.interp_absorption import absorption_bars
 from autoarm.figures.style import save_figure
-from autoarm.interp.absorption import absorption, state_in_pixels
-from autoarm.interp.arrays import arrays_of, save_arrays
-from autoarm.interp.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
-from autoarm.interp.probes import random_weights
+from autoarm.interp.figures.absorption import absorption_bars
+from autoarm.interp.methods.absorption import absorption, state_in_pixels
+from autoarm.interp.methods.probes import random_weights
+from autoarm.interp.model.arrays import arrays_of, save_arrays
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
 from gym_autoarm import spec
 
 

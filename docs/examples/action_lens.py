@@ -10,11 +10,11 @@ from pathlib import Path
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.figures.interp_lens import action_lens_curves
 from autoarm.figures.style import save_figure
-from autoarm.interp.lens import action_lens
-from autoarm.interp.rendered import grid_positions, rendered_frames
-from autoarm.interp.translator import fit_translators
+from autoarm.interp.figures.lens import action_lens_curves
+from autoarm.interp.methods.lens import action_lens
+from autoarm.interp.methods.translator import fit_translators
+from autoarm.interp.observations.rendered import grid_positions, rendered_frames
 from gym_autoarm import spec
 
 

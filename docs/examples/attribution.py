@@ -11,9 +11,9 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.figures.interp_attribution import attribution_overlay, faithfulness_curves
 from autoarm.figures.style import save_figure
-from autoarm.interp.attribution import (
+from autoarm.interp.figures.attribution import attribution_overlay, faithfulness_curves
+from autoarm.interp.methods.attribution import (
     action_target,
     curves,
     feature_ablation,
@@ -21,8 +21,8 @@ from autoarm.interp.attribution import (
     mean_observation,
     patch_sums,
 )
-from autoarm.interp.rendered import grid_positions, rendered_frames
-from autoarm.interp.tokens import IMAGE_PREFIX, token_layout
+from autoarm.interp.model.tokens import IMAGE_PREFIX, token_layout
+from autoarm.interp.observations.rendered import grid_positions, rendered_frames
 from gym_autoarm import spec
 
 

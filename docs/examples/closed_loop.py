@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tyro
 
-from autoarm.evaluate import evaluate
-from autoarm.interp.edited_policy import EditedPolicy, Without
-from autoarm.interp.knockout import Part
+from autoarm.evaluation.evaluate import evaluate
+from autoarm.interp.methods.edited_policy import EditedPolicy, Without
+from autoarm.interp.methods.knockout import Part
 from gym_autoarm import spec
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.figures.interp_lens import image_lens_strip
 from autoarm.figures.style import save_figure
-from autoarm.interp.image_lens import image_lenses, small_frames
-from autoarm.interp.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
-from autoarm.interp.probes import collect_features, random_weights
+from autoarm.interp.figures.lens import image_lens_strip
+from autoarm.interp.methods.image_lens import image_lenses, small_frames
+from autoarm.interp.methods.probes import collect_features, random_weights
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
 from gym_autoarm import spec
 
 

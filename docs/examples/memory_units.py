@@ -11,11 +11,11 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.figures.interp_memory import unit_fields, unit_histogram
 from autoarm.figures.style import save_figure
-from autoarm.interp.memory_units import episodes_served, field_scores, triggers, unit_answers
-from autoarm.interp.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
-from autoarm.interp.rendered import grid_positions, rendered_frames
+from autoarm.interp.figures.memory import unit_fields, unit_histogram
+from autoarm.interp.methods.memory_units import episodes_served, field_scores, triggers, unit_answers
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
+from autoarm.interp.observations.rendered import grid_positions, rendered_frames
 from gym_autoarm import spec
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.figures.interp_probes import channel_histogram, probe_table
 from autoarm.figures.style import save_figure
-from autoarm.interp.capture import capture
-from autoarm.interp.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
-from autoarm.interp.probes import collect_features, probe_channels, probe_sites, random_weights
+from autoarm.interp.figures.probes import channel_histogram, probe_table
+from autoarm.interp.methods.probes import collect_features, probe_channels, probe_sites, random_weights
+from autoarm.interp.model.capture import capture
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
 from gym_autoarm import spec
 
 

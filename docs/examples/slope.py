@@ -11,11 +11,12 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.dataset import demonstrations
-from autoarm.figures.interp_slope import slope_map, slope_scatter
+from autoarm.data.dataset import demonstrations
 from autoarm.figures.style import save_figure
-from autoarm.interp.memory import split_action
-from autoarm.interp.rendered import (
+from autoarm.interp.figures.slope import slope_map, slope_scatter
+from autoarm.interp.methods.memory import split_action
+from autoarm.interp.methods.slope import inside_hull, slope, split_changes, split_slopes
+from autoarm.interp.observations.rendered import (
     action_scale,
     demonstration_chunks,
     expert_chunks,
@@ -23,7 +24,6 @@ from autoarm.interp.rendered import (
     nearest_positions,
     rendered_frames,
 )
-from autoarm.interp.slope import inside_hull, slope, split_changes, split_slopes
 from gym_autoarm import spec
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.interp.arrays import arrays_of, save_arrays
-from autoarm.interp.capture import capture
-from autoarm.interp.rendered import grid_positions, rendered_frames
-from autoarm.interp.steering import fit_probe, steer
+from autoarm.interp.methods.steering import fit_probe, steer
+from autoarm.interp.model.arrays import arrays_of, save_arrays
+from autoarm.interp.model.capture import capture
+from autoarm.interp.observations.rendered import grid_positions, rendered_frames
 from gym_autoarm import spec
 
 

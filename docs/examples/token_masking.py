@@ -11,9 +11,9 @@ import numpy as np
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.interp.arrays import arrays_of, save_arrays
-from autoarm.interp.rendered import grid_positions, rendered_frames
-from autoarm.interp.token_mask import mask_tokens
+from autoarm.interp.methods.token_mask import mask_tokens
+from autoarm.interp.model.arrays import arrays_of, save_arrays
+from autoarm.interp.observations.rendered import grid_positions, rendered_frames
 from gym_autoarm import spec
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import tyro
 
 from autoarm.commands.interp.loading import load_act
-from autoarm.figures.interp_tracing import tracing_grid
 from autoarm.figures.style import save_figure
-from autoarm.interp.arrays import arrays_of, save_arrays
-from autoarm.interp.rendered import grid_positions, rendered_frames
-from autoarm.interp.tracing import trace
+from autoarm.interp.figures.tracing import tracing_grid
+from autoarm.interp.methods.tracing import trace
+from autoarm.interp.model.arrays import arrays_of, save_arrays
+from autoarm.interp.observations.rendered import grid_positions, rendered_frames
 from gym_autoarm import spec
 
 

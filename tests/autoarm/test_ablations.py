@@ -18,10 +18,10 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 
 from autoarm.commands.train import Train
 from autoarm.policies.loading import shipped_policies
-from autoarm.results import EpisodeRow, Result
-from autoarm.train.backbone import load_backbone, load_into
-from autoarm.train.config import preset
-from autoarm.train.trainer import new_policy, policy_config
+from autoarm.results.result import EpisodeRow, Result
+from autoarm.training.backbone import load_backbone, load_into
+from autoarm.training.config import preset
+from autoarm.training.trainer import new_policy, policy_config
 from gym_autoarm.errors import InvalidInputError
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ablations" / "training.py"

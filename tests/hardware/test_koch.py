@@ -15,10 +15,11 @@ import pytest
 from dynamixel_sdk.protocol2_packet_handler import Protocol2PacketHandler
 from lerobot.motors.dynamixel.tables import MODEL_NUMBER_TABLE, X_SERIES_CONTROL_TABLE
 
-from autoarm.body import check_body
 from autoarm.commands.twin_check import TwinCheck
+from autoarm.evaluation.backend import check_body
+from autoarm.evaluation.rollout import rollout
 from autoarm.policies.scripted import ExpertPolicy, NoOpPolicy
-from autoarm.rollout import Episode, rollout
+from autoarm.suite.episodes import Episode
 from autoarm_hardware import arm
 from autoarm_hardware.config import RobotConfig, load_robot, write_robot
 from autoarm_hardware.env import PickIntoBoxEnv

@@ -58,10 +58,10 @@ class Attention:
             raise InvalidInputError("a dataset has its own", field="body", cure="leave it out, or give --live")
         from rich.console import Console
 
-        from autoarm.body import choose_robot
         from autoarm.commands.interp.loading import load_act
-        from autoarm.files import check_writable
-        from autoarm.interp.attention_video import Selection, dataset_attention, live_attention, write_video
+        from autoarm.evaluation.backend import choose_robot
+        from autoarm.interp.methods.attention_video import Selection, dataset_attention, live_attention, write_video
+        from autoarm.runtime.files import check_writable
 
         name = f"live-{self.episode}" if self.live else f"episode-{self.episode}"
         video, data = self.out / f"{name}.mp4", self.out / f"{name}.npz"
@@ -79,7 +79,7 @@ class Attention:
                 track, frames, success = live_attention(policy, scene, self.episode, selection, robot=robot)
                 outcome = ", success" if success else ", no success"
             else:
-                from autoarm.dataset import check_dataset, episode_views, joint_columns
+                from autoarm.data.dataset import check_dataset, episode_views, joint_columns
 
                 info = check_dataset(self.dataset)
                 policy = load_act(self.policy, self.device, info.image_size)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def load_act(reference: str, device: str = "cpu", image_size: tuple[int, int] | None = None) -> LeRobotPolicy:
     """The ACT policy that `reference` names. Raises `IncompatiblePolicyError` for any other kind."""
-    from autoarm.interp.tokens import check_act
+    from autoarm.interp.model.tokens import check_act
     from autoarm.policies.lerobot import LeRobotPolicy
     from autoarm.policies.loading import load_policy
     from gym_autoarm import spec

@@ -43,8 +43,8 @@ class Ood:
         from rich.console import Console
 
         from autoarm.commands.interp.loading import load_act
-        from autoarm.dataset import check_dataset
-        from autoarm.interp.ood import run_ood
+        from autoarm.data.dataset import check_dataset
+        from autoarm.interp.ood.detectors import run_ood
 
         with Console(stderr=True).status("looking at training data and at other scenes"):
             info = check_dataset(self.dataset)

@@ -45,8 +45,8 @@ class Report:
         from rich.console import Console
 
         from autoarm.commands.interp.loading import load_act
-        from autoarm.dataset import check_dataset
-        from autoarm.interp.report import write_interp_report
+        from autoarm.data.dataset import check_dataset
+        from autoarm.interp.report.report import write_interp_report
 
         info = check_dataset(self.dataset)
         policy = load_act(self.policy, self.device, info.image_size)

@@ -53,7 +53,7 @@ class Sae:
         from rich.progress import Progress
 
         from autoarm.commands.interp.loading import load_act
-        from autoarm.dataset import check_dataset
+        from autoarm.data.dataset import check_dataset
         from autoarm.interp.autoencoder.study import run_autoencoder
         from autoarm.interp.autoencoder.train import TrainOptions
 

@@ -20,7 +20,7 @@ class Sites:
     def run(self) -> int:
         """Print them in the order of a forward pass."""
         from autoarm.commands.interp.loading import load_act
-        from autoarm.interp.sites import sites
+        from autoarm.interp.model.sites import sites
 
         for name, site in sites(load_act(self.policy).policy).items():
             print(f"{name:<36} {', '.join(site.axes)}{'' if site.editable else '  (read only)'}")

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoarm.interp.capture import Batch, capture
-from autoarm.interp.sites import resolve
+from autoarm.interp.model.capture import Batch, capture
+from autoarm.interp.model.sites import resolve
 from gym_autoarm.errors import InvalidInputError
 
 Rows = NDArray[np.float32]

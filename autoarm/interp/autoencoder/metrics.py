@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from autoarm.interp.autoencoder.activations import Rows, TokenActivations
 from autoarm.interp.autoencoder.model import SparseAutoencoder
 from autoarm.interp.autoencoder.splice import mean_edit, splice
-from autoarm.interp.capture import Batch, capture, to_numpy
-from autoarm.interp.intervene import Edit, intervene
+from autoarm.interp.model.capture import Batch, capture, to_numpy
+from autoarm.interp.model.intervene import Edit, intervene
 from gym_autoarm.errors import InvalidInputError
 
 _CHUNK = 4096

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from autoarm.files import replacing
+from autoarm.runtime.files import replacing
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 _TENSORS: Final = ("mean", "scale", "encoder", "bias", "decoder", "offset", "threshold")

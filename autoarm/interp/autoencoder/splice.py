@@ -1,6 +1,7 @@
 """An autoencoder's features in a policy that acts: its reconstruction put in, a feature turned up or down.
 
-What is made here are edits, for `autoarm.interp.intervene`, and for `autoarm.interp.edited_policy` in a rollout.
+What is made here are edits for `autoarm.interp.model.intervene` and, in a rollout, for
+`autoarm.interp.methods.edited_policy`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from autoarm.interp.autoencoder.activations import from_tokens, site_axes, to_tokens
 from autoarm.interp.autoencoder.model import SparseAutoencoder
-from autoarm.interp.intervene import Edit, mean
-from autoarm.interp.named_array import NamedArray
+from autoarm.interp.model.intervene import Edit, mean
+from autoarm.interp.model.named_array import NamedArray
 from gym_autoarm.errors import InvalidInputError
 
 
@@ -77,7 +78,7 @@ def mean_edit(reference: NamedArray) -> Edit:
 
 @dataclass(frozen=True, eq=False)
 class Spliced:
-    """The reconstruction in the place of the activations, as a recipe for `autoarm.interp.edited_policy`."""
+    """The reconstruction in the place of the activations, as a recipe for `autoarm.interp.methods.edited_policy`."""
 
     autoencoder: SparseAutoencoder
 
@@ -92,7 +93,7 @@ class Spliced:
 
 @dataclass(frozen=True, eq=False)
 class Steered:
-    """One feature turned up or down, as a recipe for `autoarm.interp.edited_policy`; see `steer`."""
+    """One feature turned up or down, as a recipe for `autoarm.interp.methods.edited_policy`; see `steer`."""
 
     autoencoder: SparseAutoencoder
     feature: int

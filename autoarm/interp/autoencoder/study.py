@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-from autoarm.files import check_writable, replacing, write_text
 from autoarm.interp.autoencoder.activations import TokenActivations, site_activations
-from autoarm.interp.autoencoder.metrics import ActionLoss, Quality, action_loss, quality, recorded_chunks
-from autoarm.interp.autoencoder.model import SparseAutoencoder
-from autoarm.interp.autoencoder.train import TrainOptions, train_autoencoder
-from autoarm.interp.dataset_sample import DatasetSample, sample_dataset
-from autoarm.interp.features import (
+from autoarm.interp.autoencoder.features import (
     ACTIVATIONS,
     FEATURES,
     OBSERVATIONS,
@@ -29,9 +24,14 @@ from autoarm.interp.features import (
     feature_activations,
     rank_features,
 )
-from autoarm.interp.probes import random_weights
-from autoarm.interp.rendered import action_scale
-from autoarm.interp.tokens import check_act
+from autoarm.interp.autoencoder.metrics import ActionLoss, Quality, action_loss, quality, recorded_chunks
+from autoarm.interp.autoencoder.model import SparseAutoencoder
+from autoarm.interp.autoencoder.train import TrainOptions, train_autoencoder
+from autoarm.interp.methods.probes import random_weights
+from autoarm.interp.model.tokens import check_act
+from autoarm.interp.observations.dataset_sample import DatasetSample, sample_dataset
+from autoarm.interp.observations.rendered import action_scale
+from autoarm.runtime.files import check_writable, replacing, write_text
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
@@ -115,7 +115,7 @@ def study_autoencoder(
 
     Args:
         policy: Around a LeRobot ACT.
-        sample: Observations, as `autoarm.interp.dataset_sample.sample_dataset` takes them from a dataset.
+        sample: Observations, as `autoarm.interp.observations.dataset_sample.sample_dataset` takes them from a dataset.
         site: Whose activations.
         options: Of training; its seed also chooses the episodes that are held out.
         held_out: Part of the episodes.
@@ -208,9 +208,9 @@ def closed_loop(reference: str, autoencoder: SparseAutoencoder, episodes: int, s
         episodes: How many.
         seed: Of the scenes.
     """
-    from autoarm.evaluate import evaluate
+    from autoarm.evaluation.evaluate import evaluate
     from autoarm.interp.autoencoder.splice import Spliced
-    from autoarm.interp.edited_policy import EditedPolicy
+    from autoarm.interp.methods.edited_policy import EditedPolicy
     from autoarm.statistics.paired import mcnemar_exact
 
     clean = evaluate(reference, episodes=episodes, seed=seed)

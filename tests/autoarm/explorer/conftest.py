@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autoarm.interp.features import (
+from autoarm.interp.autoencoder.features import (
     ACTIVATIONS,
     FEATURES,
     OBSERVATIONS,

@@ -9,7 +9,7 @@ import pytest
 
 from autoarm.explorer import views
 from autoarm.explorer.records import FeatureRecords
-from autoarm.interp.features import ACTIVATIONS, FEATURES, OBSERVATIONS, WEIGHTS
+from autoarm.interp.autoencoder.features import ACTIVATIONS, FEATURES, OBSERVATIONS, WEIGHTS
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 

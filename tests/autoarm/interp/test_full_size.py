@@ -19,13 +19,13 @@ import numpy as np, torch
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
-from autoarm.interp.cache import cached_capture
-from autoarm.interp.capture import capture
-from autoarm.interp.intervene import intervene, replace, zero
-from autoarm.interp.memory import split_action
-from autoarm.interp.recorder import record_attention
-from autoarm.interp.sites import sites
-from autoarm.interp.tokens import token_layout
+from autoarm.interp.model.cache import cached_capture
+from autoarm.interp.model.capture import capture
+from autoarm.interp.model.intervene import intervene, replace, zero
+from autoarm.interp.methods.memory import split_action
+from autoarm.interp.methods.recorder import record_attention
+from autoarm.interp.model.sites import sites
+from autoarm.interp.model.tokens import token_layout
 
 torch.manual_seed(0)
 images = {f"observation.images.{c}": PolicyFeature(FeatureType.VISUAL, (3, 480, 640)) for c in ("top", "lateral")}

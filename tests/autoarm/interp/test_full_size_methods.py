@@ -17,16 +17,16 @@ import numpy as np, torch
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
-from autoarm.interp.absorption import absorption
-from autoarm.interp.attribution import action_target, curves, integrated_gradients, patch_sums
-from autoarm.interp.knockout import heads, knock_out_parts, state_token
-from autoarm.interp.lens import action_lens
-from autoarm.interp.memory_units import unit_answers
-from autoarm.interp.probes import collect_features
-from autoarm.interp.token_mask import mask_tokens
-from autoarm.interp.tokens import token_layout
-from autoarm.interp.tracing import ALL, trace
-from autoarm.interp.translator import fit_translators
+from autoarm.interp.methods.absorption import absorption
+from autoarm.interp.methods.attribution import action_target, curves, integrated_gradients, patch_sums
+from autoarm.interp.methods.knockout import heads, knock_out_parts, state_token
+from autoarm.interp.methods.lens import action_lens
+from autoarm.interp.methods.memory_units import unit_answers
+from autoarm.interp.methods.probes import collect_features
+from autoarm.interp.methods.token_mask import mask_tokens
+from autoarm.interp.model.tokens import token_layout
+from autoarm.interp.methods.tracing import ALL, trace
+from autoarm.interp.methods.translator import fit_translators
 
 torch.manual_seed(0)
 images = {f"observation.images.{c}": PolicyFeature(FeatureType.VISUAL, (3, 480, 640)) for c in ("top", "lateral")}

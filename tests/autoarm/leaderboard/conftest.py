@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoarm.bench.draw import plan_suite
-from autoarm.bench.suite import Suite, load_suite
+from autoarm.evaluation.video import VideoWriter
 from autoarm.leaderboard.build import build_leaderboard
-from autoarm.results import EpisodeRow, FailureMode, Platform, PolicyRecord, Result, Role, Setting, Stage
-from autoarm.rollout import Episode
-from autoarm.scene_data import scene_changes
-from autoarm.video import VideoWriter
+from autoarm.results.result import EpisodeRow, FailureMode, Platform, PolicyRecord, Result, Role, Setting, Stage
+from autoarm.suite.draw import plan_suite
+from autoarm.suite.episodes import Episode
+from autoarm.suite.suite import Suite, load_suite
 from gym_autoarm import ENV_ID, spec
 from gym_autoarm.rng import stream
+from gym_autoarm.scene_data import scene_changes
 
 MakeSuiteResult = Callable[..., Result]
 FAILURES: dict[FailureMode, Stage] = {

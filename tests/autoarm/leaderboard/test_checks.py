@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoarm.leaderboard.checks import check_whole
-from autoarm.results import EpisodeRow, Result
+from autoarm.results.result import EpisodeRow, Result
 from gym_autoarm.errors import InvalidFileError
 
 MakeSuiteResult = Callable[..., Result]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from autoarm.figures.axis_curves import MOST, axis_curves
-from autoarm.figures.failures import failures
-from autoarm.figures.ranking import ranking
 from autoarm.figures.style import save_figure
-from autoarm.figures.success_map import success_map, success_map_by_group
 from autoarm.leaderboard.ranking import standings
-from autoarm.results import Result
+from autoarm.leaderboard.ranking_figure import ranking
+from autoarm.results.plots.axis_curves import MOST, axis_curves
+from autoarm.results.plots.failures import failures
+from autoarm.results.plots.success_map import success_map, success_map_by_group
+from autoarm.results.result import Result
 from gym_autoarm.errors import InvalidInputError
 
 MakeSuiteResult = Callable[..., Result]

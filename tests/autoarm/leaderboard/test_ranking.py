@@ -9,7 +9,7 @@ import pytest
 
 from autoarm.leaderboard.comparison import compare
 from autoarm.leaderboard.ranking import score, standings
-from autoarm.results import Result
+from autoarm.results.result import Result
 from autoarm.statistics import mcnemar_exact, stratified_bootstrap
 from gym_autoarm.errors import InvalidInputError
 

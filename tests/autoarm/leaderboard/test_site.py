@@ -16,7 +16,7 @@ from urllib.parse import unquote, urldefrag
 import pytest
 
 from autoarm.leaderboard.build import build_leaderboard
-from autoarm.results import Result
+from autoarm.results.result import Result
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 MakeSuiteResult = Callable[..., Result]

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoarm.dataset import demonstrations, episode_frames, joint_columns, read_collection
+from autoarm.data.dataset import demonstrations, episode_frames, joint_columns, read_collection
 from autoarm.policies.alignment import aligned, grasp
 from autoarm.policies.blind import BlindPolicy, mean_first_frames
-from autoarm.policies.loading import describe_policy, load_policy
+from autoarm.policies.describe import describe_policy
+from autoarm.policies.loading import load_policy
 from autoarm.policies.lookup import read_trajectories
 from autoarm.policies.nearest import CHUNK, NearestImagePolicy, NearestStatePolicy, Standardised, following, thumbnails
 from autoarm.policies.position_fed import PositionFedPolicy, planar, scene_features

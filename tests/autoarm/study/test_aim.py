@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autoarm.interp.rendered import ActionScale, RenderedFrames
+from autoarm.interp.observations.rendered import ActionScale, RenderedFrames
 from autoarm.study.aim import Aim
 from autoarm.study.workspace import Looks
 from gym_autoarm import spec

@@ -12,7 +12,7 @@ import yaml
 from autoarm.study.plan import Effort, Study, load_study, study_names
 from autoarm.study.stages import STAGES, units
 from autoarm.study.workspace import Workspace, spot_name
-from autoarm.train.config import CPU
+from autoarm.training.config import CPU
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import spot_position

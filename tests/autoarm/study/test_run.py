@@ -123,7 +123,7 @@ def test_who_needs_a_policy_that_is_being_trained_waits_for_it(
         (out / "pretrained_model" / "model.safetensors").touch()
         return out / "pretrained_model"
 
-    monkeypatch.setattr("autoarm.train.run.train", slowly)
+    monkeypatch.setattr("autoarm.training.run.train", slowly)
     monkeypatch.setattr(Workspace, "dataset", lambda self, name: tmp_path / name)
     workspaces = [Workspace(tiny_study, tiny_effort, tmp_path) for _ in range(3)]
     with ThreadPoolExecutor() as pool:  # the lock is the file's, and does not know threads from processes

@@ -1,0 +1,1 @@
+"""LeRobot datasets: record them, drive the arm by hand, read them back."""

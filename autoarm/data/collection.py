@@ -1,0 +1,106 @@
+"""The file `meta/autoarm.json` of a dataset that `autoarm collect` recorded: how each episode came about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+from autoarm.runtime.files import read_json, write_text
+
+RECORD_AGAIN: Final = "record the dataset again with `autoarm collect`"
+SIDECAR: Final = "meta/autoarm.json"
+"""Where the file lies in a dataset."""
+
+Teleop = Literal["leader", "keyboard", "gamepad"]
+"""With what a person drives an arm."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EpisodeRecord(_Strict):
+    """One recorded episode.
+
+    Attributes:
+        spot: Where the cube lay, by name; absent where it could lie everywhere.
+        seed: Of the scene and of the expert's style.
+        attempts: Tries until one succeeded.
+        frames: Length of the episode in control steps.
+        scene: What was drawn, as plain data; `scene["cube"]` has the cube's `x`, `y` (metres) and `yaw` (degrees). On a
+            real arm, what the operator was asked to lay, with cameras and box as the robot's file places them.
+        success: Whether the cube got into the box: a person may keep an episode in which it did not.
+    """
+
+    spot: str | None
+    seed: int = Field(ge=0)
+    attempts: int = Field(ge=1)
+    frames: int = Field(ge=1)
+    scene: dict[str, Any]
+    success: bool = True
+
+    @property
+    def cube_xy(self) -> tuple[float, float]:
+        """Where the cube lay, metres."""
+        return float(self.scene["cube"]["x"]), float(self.scene["cube"]["y"])
+
+
+class CollectionSettings(_Strict):
+    """What was asked for: equal settings give equal states and actions on equal versions.
+
+    Attributes:
+        spots: Names of spots, in order; empty for the whole work area.
+        episodes: At each spot, or in all.
+        scene: In what the scenes' base differs from `gym_autoarm.scene.Scene()`; see `gym_autoarm.scene_data`.
+    """
+
+    seed: int = Field(ge=0)
+    spots: tuple[str, ...]
+    episodes: int = Field(ge=1)
+    image_size: tuple[int, int]
+    vcodec: str
+    scene: dict[str, Any] = {}
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Datasets of the usual scene keep the digests that they had before there was a choice.
+        data: dict[str, Any] = write(self)
+        return {name: value for name, value in data.items() if name != "scene" or value}
+
+    @property
+    def total(self) -> int:
+        """Episodes in all."""
+        return self.episodes * max(1, len(self.spots))
+
+    def placing(self, index: int) -> tuple[str | None, int]:
+        """Spot and number at that spot of an episode of the dataset."""
+        if not self.spots:
+            return None, index
+        return self.spots[index // self.episodes], index % self.episodes
+
+
+class Collection(_Strict):
+    """How a dataset was recorded, episode by episode in the dataset's order.
+
+    Attributes:
+        env_id: Of the environment: the simulated arm's or the real one's.
+        teleop: With what a person drove; absent for the scripted expert.
+    """
+
+    schema_version: Literal[1] = 1
+    env_id: str
+    teleop: Teleop | None = None
+    settings: CollectionSettings
+    versions: dict[str, str]
+    episodes: tuple[EpisodeRecord, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file back. Raises `InvalidFileError` naming the field that is wrong."""
+        return read_json(cls, path, RECORD_AGAIN)

@@ -1,0 +1,337 @@
+"""LeRobotDataset folders as this project uses them: what they must hold, and quick ways to read it.
+
+Reading goes through Parquet and PyAV directly: seconds are saved where PyTorch is not needed, and PyAV's wheel brings
+its own FFmpeg, which torchcodec's does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoarm.data.collection import SIDECAR, Collection
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lerobot.datasets import LeRobotDataset
+
+STATE: Final = "observation.state"
+ACTION: Final = "action"
+IMAGES: Final = {camera: f"observation.images.{camera}" for camera in spec.CAMERAS}
+"""Name of the feature in a dataset, by camera."""
+
+VERSION: Final = "v3.0"
+"""LeRobot's version of the dataset format."""
+VIDEO_BACKEND: Final = "pyav"
+
+_COLLECT: Final = "record it again with `autoarm collect`"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What `meta/info.json` says about a dataset that fits the contract."""
+
+    folder: Path
+    fps: int
+    episodes: int
+    frames: int
+    image_size: tuple[int, int]
+    data_path: str
+    video_path: str
+
+
+def check_dataset(folder: str | Path, *, least_episodes: int = 1) -> DatasetInfo:
+    """Make sure that a folder is a LeRobotDataset of this arm: joints, cameras, rate, length, no NaN.
+
+    Raises:
+        InvalidFileError: Naming the file, the field and the cure.
+    """
+    info = read_info(folder)
+    if info.episodes < least_episodes:
+        raise InvalidFileError(
+            f"{info.episodes} episodes, at least {least_episodes} are needed",
+            file=info.folder / "meta/info.json",
+            field="total_episodes",
+            cure="record more with `autoarm collect`",
+        )
+    table = _read_frames(info)
+    for name in (STATE, ACTION):
+        _column(table, name, info)
+    for row in _read_episodes(info):
+        for camera in spec.CAMERAS:
+            path = _video(info, row, camera)
+            if not path.is_file():
+                raise InvalidFileError("the video is missing", file=path, cure=_COLLECT)
+    return info
+
+
+def read_info(folder: str | Path) -> DatasetInfo:
+    """Read and check `meta/info.json` alone. Raises `InvalidFileError`."""
+    folder = Path(folder)
+    path = folder / "meta" / "info.json"
+    if not folder.is_dir():
+        raise InvalidFileError("there is no such folder", file=folder, cure="record one with `autoarm collect`")
+    if not path.is_file():
+        raise InvalidFileError(
+            "not a LeRobotDataset: meta/info.json is missing", file=folder, cure="give the folder that holds meta/"
+        )
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidFileError(f"not JSON: {error}", file=path, cure=_COLLECT) from error
+    if not isinstance(raw, dict):
+        raise InvalidFileError("not a JSON object", file=path, cure=_COLLECT)
+
+    def expect(field: str, value: object, wanted: object, cure: str) -> None:
+        if value != wanted:
+            raise InvalidFileError(f"{value!r}, not {wanted!r}", file=path, field=field, cure=cure)
+
+    expect("codebase_version", raw.get("codebase_version"), VERSION, "convert it with LeRobot's own script")
+    expect("fps", raw.get("fps"), spec.FPS, f"record at {spec.FPS} frames a second")
+    features = raw.get("features")
+    if not isinstance(features, dict):
+        raise InvalidFileError("missing", file=path, field="features", cure=_COLLECT)
+    for name in (STATE, ACTION):
+        feature = _mapping(features.get(name))
+        expect(f"features.{name}.names", feature.get("names"), list(spec.FEATURES), "this arm has these six joints")
+        expect(f"features.{name}.shape", feature.get("shape"), [len(spec.JOINTS)], "this arm has six joints")
+    sizes = set()
+    for camera, name in IMAGES.items():
+        feature = _mapping(features.get(name))
+        field = f"features.{name}"
+        if not feature:
+            raise InvalidFileError(f"there is no camera {camera!r}", file=path, field=field, cure="record both cameras")
+        expect(f"{field}.dtype", feature.get("dtype"), "video", "record with videos")
+        shape = feature.get("shape")
+        if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) for side in shape)):
+            raise InvalidFileError(
+                f"{shape!r} is not a frame's shape", file=path, field=f"{field}.shape", cure=_COLLECT
+            )
+        sizes.add((shape[0], shape[1]))
+    if len(sizes) != 1:
+        raise InvalidFileError("the cameras' frames differ in size", file=path, field="features", cure=_COLLECT)
+
+    def read[T: (int, str)](field: str, kind: type[T]) -> T:
+        value = raw.get(field)
+        if not isinstance(value, kind):
+            raise InvalidFileError(f"{value!r} is not {kind.__name__}", file=path, field=field, cure=_COLLECT)
+        return value
+
+    return DatasetInfo(
+        folder=folder,
+        fps=spec.FPS,
+        episodes=read("total_episodes", int),
+        frames=read("total_frames", int),
+        image_size=sizes.pop(),
+        data_path=read("data_path", str),
+        video_path=read("video_path", str),
+    )
+
+
+def read_collection(folder: str | Path) -> Collection:
+    """The sidecar of a dataset. Raises `InvalidFileError` if there is none or it does not fit the dataset."""
+    info = read_info(folder)
+    path = info.folder / SIDECAR
+    if not path.is_file():
+        raise InvalidFileError(
+            "there is no record of where the cube lay", file=path, cure="use a dataset from `autoarm collect`"
+        )
+    collection = Collection.load(path)
+    lengths = [int(row["length"]) for row in _read_episodes(info)]
+    if lengths != [episode.frames for episode in collection.episodes]:
+        raise InvalidFileError(
+            "describes other episodes than the dataset, which was edited after recording",
+            file=path,
+            field="episodes",
+            cure="use the dataset as it was recorded",
+        )
+    return collection
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One episode without its pictures.
+
+    Attributes:
+        states: Joint positions before each action, float32 `(steps, 6)`.
+        actions: Goal positions, float32 `(steps, 6)`.
+        cube_xy: Where the cube lay, metres.
+    """
+
+    states: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    cube_xy: tuple[float, float]
+    spot: str | None
+    seed: int
+
+
+def demonstrations(folder: str | Path) -> list[Demonstration]:
+    """Every episode of a dataset that `autoarm collect` recorded, in order. Raises `InvalidFileError`."""
+    collection = read_collection(folder)
+    states, actions, index = joint_columns(folder)
+    return [
+        Demonstration(states[index == i], actions[index == i], episode.cube_xy, episode.spot, episode.seed)
+        for i, episode in enumerate(collection.episodes)
+    ]
+
+
+def joint_columns(folder: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    """States and actions `(frames, 6)` and episode numbers `(frames,)`, in order. Raises `InvalidFileError`."""
+    info = read_info(folder)
+    table = _read_frames(info)
+    return _column(table, STATE, info), _column(table, ACTION, info), table["episode_index"].to_numpy()
+
+
+def episode_views(folder: str | Path, episode: int) -> dict[str, NDArray[np.uint8]]:
+    """`episode_frames` of every camera, decoded side by side."""
+    with ThreadPoolExecutor(len(IMAGES)) as threads:
+        decoded = threads.map(partial(episode_frames, folder, episode), IMAGES)
+        return dict(zip(IMAGES, decoded, strict=True))
+
+
+def episode_frames(folder: str | Path, episode: int, camera: str) -> NDArray[np.uint8]:
+    """All frames of one episode, decoded: uint8 `(steps, height, width, 3)`.
+
+    Raises:
+        InvalidInputError: If there is no such episode or camera.
+        InvalidFileError: If the video is damaged.
+    """
+    info = read_info(folder)
+    rows = _read_episodes(info)
+    if not 0 <= episode < len(rows):
+        raise InvalidInputError(f"there is no episode {episode}", field="episode", cure=f"0 to {len(rows) - 1}")
+    row = rows[episode]
+    if camera not in IMAGES:
+        raise InvalidInputError(f"there is no camera {camera!r}", field="camera", cure=", ".join(IMAGES))
+    path = _video(info, row, camera)
+    frames = np.empty((int(row["length"]), *info.image_size, 3), np.uint8)
+    start = float(row[f"videos/{IMAGES[camera]}/from_timestamp"])
+    count = 0
+    for count, frame in enumerate(_decode(path, start, len(frames)), start=1):
+        if frame.shape != frames.shape[1:]:
+            raise InvalidFileError(f"frames of {frame.shape}, not {frames.shape[1:]}", file=path, cure=_COLLECT)
+        frames[count - 1] = frame
+    if count < len(frames):
+        raise InvalidFileError(
+            f"episode {episode} has {count} frames of {len(frames)}",
+            file=path,
+            cure="the video is cut short: " + _COLLECT,
+        )
+    return frames
+
+
+def open_lerobot(folder: str | Path, **options: Any) -> LeRobotDataset:
+    """The folder as LeRobot's own dataset, after `check_dataset`; `options` go to its constructor."""
+    info = check_dataset(folder)
+    from lerobot.datasets import LeRobotDataset
+
+    options.setdefault("video_backend", VIDEO_BACKEND)
+    return LeRobotDataset(f"local/{info.folder.resolve().name}", root=info.folder, **options)
+
+
+# -- Inside ----------------------------------------------------------------------------------------------------------
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _read_parquet(folder: Path, pattern: str) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise InvalidFileError(f"half-written: no {pattern}", file=folder, cure=_COLLECT)
+    tables = []
+    for path in paths:
+        try:
+            # ParquetFile rather than read_table, which would take the chunk folders for partitions.
+            tables.append(pq.ParquetFile(path).read())
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InvalidFileError(f"half-written or damaged: {error}", file=path, cure=_COLLECT) from error
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _read_frames(info: DatasetInfo) -> pa.Table:
+    table = _read_parquet(info.folder, "data/*/*.parquet")
+    if table.num_rows != info.frames:
+        raise InvalidFileError(
+            f"half-written: {table.num_rows} frames, meta/info.json promises {info.frames}",
+            file=info.folder / "data",
+            cure=_COLLECT,
+        )
+    return table.sort_by("index")
+
+
+def _read_episodes(info: DatasetInfo) -> list[dict[str, Any]]:
+    table = _read_parquet(info.folder, "meta/episodes/*/*.parquet")
+    wanted = [name for name in table.column_names if not name.startswith("stats/")]
+    rows: list[dict[str, Any]] = table.select(wanted).sort_by("episode_index").to_pylist()
+    if len(rows) != info.episodes:
+        raise InvalidFileError(
+            f"half-written: {len(rows)} episodes, meta/info.json promises {info.episodes}",
+            file=info.folder / "meta/episodes",
+            cure=_COLLECT,
+        )
+    return rows
+
+
+def _column(table: pa.Table, name: str, info: DatasetInfo) -> NDArray[np.float32]:
+    if name not in table.column_names:
+        raise InvalidFileError("the column is missing", file=info.folder / "data", field=name, cure=_COLLECT)
+    flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    values = np.asarray(flat, np.float32).reshape(-1, len(spec.JOINTS))
+    broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(broken):
+        frame = int(broken[0])
+        episode = table["episode_index"][frame].as_py()
+        raise InvalidFileError(
+            f"not a finite number in episode {episode} (frame {frame} of the dataset)",
+            file=info.folder / "data",
+            field=name,
+            cure=f"remove the episode with `lerobot-edit-dataset`, or {_COLLECT}",
+        )
+    return values
+
+
+def _video(info: DatasetInfo, row: Mapping[str, Any], camera: str) -> Path:
+    key = IMAGES[camera]
+    return info.folder / info.video_path.format(
+        video_key=key,
+        chunk_index=row[f"videos/{key}/chunk_index"],
+        file_index=row[f"videos/{key}/file_index"],
+    )
+
+
+def _decode(path: Path, start: float, count: int) -> Iterator[NDArray[np.uint8]]:
+    """Up to `count` frames from `start` seconds on."""
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            base = stream.time_base
+            assert base is not None
+            half = 0.5 / spec.FPS
+            container.seek(max(0, round((start - half) / base)), stream=stream, backward=True)
+            for frame in container.decode(stream):
+                if frame.time is None or frame.time < start - half:
+                    continue
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                count -= 1
+                if not count:
+                    return
+    except (OSError, IndexError, av.error.FFmpegError) as error:
+        raise InvalidFileError(f"cannot be decoded: {error}", file=path, cure=_COLLECT) from error

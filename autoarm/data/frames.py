@@ -1,0 +1,117 @@
+"""Frames of a dataset, decoded and resized once, in a memory-mapped file.
+
+Decoding video costs far more than a training step on a CPU; a cache keyed by the dataset's content and the frame size
+pays that once. The resize is the one that the policy's preprocessor applies at inference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms.v2 import functional as transforms
+
+from autoarm.data.dataset import DatasetInfo, episode_frames
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
+
+Frames = NDArray[np.uint8]
+_RESIZE_BATCH: Final = 32
+_SPARE_DISK: Final = 2**28
+"""Bytes to leave free on the disk."""
+
+
+def cache_root() -> Path:
+    """Where derived data that can be made again is kept: `AUTOARM_CACHE`, or the user's cache folder."""
+    if named := os.environ.get("AUTOARM_CACHE"):
+        return Path(named)
+    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return Path(base or Path.home() / ".cache") / "autoarm"
+
+
+def dataset_digest(root: Path) -> str:
+    """SHA-256 of every file under `meta`, `data` and `videos` of a dataset."""
+    digest = hashlib.sha256()
+    for folder in ("meta", "data", "videos"):
+        for file in sorted(path for path in (root / folder).rglob("*") if path.is_file()):
+            digest.update(str(file.relative_to(root)).encode())
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def cached_frames(
+    info: DatasetInfo,
+    image_size: tuple[int, int],
+    progress: Callable[[int, int], None] | None = None,
+    root: Path | None = None,
+) -> Frames:
+    """All frames of a dataset, uint8 `(frames, cameras, height, width, 3)`, read-only and memory-mapped.
+
+    Args:
+        info: Of a dataset that `autoarm.data.dataset.check_dataset` has passed.
+        image_size: Height and width to resize to.
+        progress: Called with the frames done and the frames in all, counted over the cameras.
+        root: Folder for the cache; `cache_root()` by default.
+    """
+    folder = (root or cache_root()) / "frames"
+    key = hashlib.sha256(f"{dataset_digest(info.folder)} {image_size} v1".encode()).hexdigest()[:24]
+    path = folder / f"{key}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, info, image_size, progress)
+    frames: Frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    return frames
+
+
+def _write(
+    path: Path, info: DatasetInfo, image_size: tuple[int, int], progress: Callable[[int, int], None] | None
+) -> None:
+    shape = (info.frames, len(spec.CAMERAS), *image_size, 3)
+    needed, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
+    if needed > free - _SPARE_DISK:
+        raise InvalidInputError(
+            f"the decoded frames need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
+            field=str(path.parent),
+            cure="free some space, or set AUTOARM_CACHE to a folder on another disk",
+        )
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npy")
+    os.close(handle)
+    try:
+        frames = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+            temporary, mode="w+", dtype=np.uint8, shape=shape
+        )
+        first = 0
+        for episode in range(info.episodes):
+            for slot, camera in enumerate(spec.CAMERAS):
+                decoded = resize(episode_frames(info.folder, episode, camera), image_size)
+                frames[first : first + len(decoded), slot] = decoded
+            first += len(decoded)
+            if progress is not None:
+                progress(first, info.frames)
+        frames.flush()
+        del frames
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def resize(frames: Frames, image_size: tuple[int, int]) -> Frames:
+    """Frames `(n, h, w, 3)` at another size, as the policy's preprocessor would make them, rounded."""
+    if frames.shape[1:3] == image_size:
+        return frames
+    small = np.empty((len(frames), *image_size, 3), np.uint8)
+    for first in range(0, len(frames), _RESIZE_BATCH):
+        images = torch.from_numpy(frames[first : first + _RESIZE_BATCH]).permute(0, 3, 1, 2).float()
+        resized = transforms.resize(images, list(image_size), antialias=True).round().clamp(0, 255)
+        small[first : first + _RESIZE_BATCH] = resized.to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return small

@@ -1,0 +1,1 @@
+"""The demonstration: record, measure, and one page that shows it."""

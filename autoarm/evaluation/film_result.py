@@ -1,0 +1,70 @@
+"""Films of a result that has none: its episodes are run again, as `verify` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import closing
+from pathlib import Path
+
+from autoarm.evaluation.bench import Film, start_tasks
+from autoarm.evaluation.films import plan_films, with_films
+from autoarm.evaluation.recorded import open_recorded
+from autoarm.policies.protocol import Policy
+from autoarm.runtime.files import check_writable
+from autoarm.runtime.tasks import run_tasks
+from gym_autoarm.errors import InvalidInputError
+
+
+def film_result(
+    file: Path,
+    *,
+    axes: Collection[str] = (),
+    policy: str | Policy | None = None,
+    suite: str | Path | None = None,
+    dataset: Path | None = None,
+    device: str = "cpu",
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Film the first success and the first failure of each axis, in a folder beside the result of its name.
+
+    Args:
+        file: What `autoarm bench` or `autoarm eval --out` wrote; it is written again, naming the videos.
+        axes: Those that are filmed; all by default.
+        policy: Where it is, if not where the result says.
+        suite: The same of a suite that is not shipped.
+        dataset: The same of the demonstrations that a baseline is made from.
+        device: Of torch, for a checkpoint.
+        workers: Processes.
+        progress: Called with the films made and the films in all.
+
+    Returns:
+        The videos. An episode that ends in another way than recorded, as on another platform it may, leaves none.
+
+    Raises:
+        InvalidFileError: If the file is not what was written.
+        InvalidInputError: For an unknown axis, or if the policy is missing or not the one that was measured.
+    """
+    check_writable(file)
+    recorded = open_recorded(file, policy=policy, suite=suite, dataset=dataset, device=device)
+    result = recorded.result
+    unknown = sorted(set(axes) - result.groups.keys())
+    if unknown:
+        raise InvalidInputError(
+            f"the result has no {unknown[0]!r}", field="axis", cure=f"choose from {', '.join(result.groups)}"
+        )
+    films = plan_films(result.policy.name, result.rows, file.with_suffix(""), axes or None)
+    tasks = [Film(recorded.episodes[each.row], each.path, each.text) for each in films]
+    start = start_tasks(recorded.source, recorded.policy, workers, None)
+    kept = []
+    with closing(run_tasks(tasks, start, workers=workers)) as done:
+        for count, (number, row) in enumerate(done, 1):
+            if row.success == result.rows[films[number].row].success:
+                kept.append(films[number])
+            else:
+                films[number].path.unlink()
+            if progress is not None:
+                progress(count, len(films))
+    rows = with_films(result.rows, kept, file.parent)
+    result.model_copy(update={"rows": rows}).save(file)
+    return [each.path for each in kept]

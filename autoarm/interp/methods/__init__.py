@@ -1,0 +1,1 @@
+"""Methods: each takes a policy and observations, and returns arrays."""

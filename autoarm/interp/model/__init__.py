@@ -1,0 +1,1 @@
+"""Access to a policy: named sites, and reading and changing the values there."""

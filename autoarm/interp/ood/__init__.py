@@ -1,0 +1,1 @@
+"""How unusual an observation is to a policy."""

@@ -1,0 +1,362 @@
+"""How unlike its training data an observation is to a policy: two scores, a threshold, and how well they tell.
+
+The distance is Mahalanobis's, of the backbone's features averaged over each camera's view, with a covariance shrunk by
+Ledoit and Wolf's rule (Lee et al., arXiv:1807.03888, for classifiers). The other score is what a sparse autoencoder of
+the policy's activations fails to reconstruct. Either is high where the policy has not been; neither says whether it
+will fail there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from autoarm.interp.autoencoder.activations import site_activations
+from autoarm.interp.autoencoder.model import SparseAutoencoder
+from autoarm.interp.model.capture import Batch, capture
+from autoarm.interp.model.tokens import camera_name, check_act
+from autoarm.runtime.files import replacing
+from gym_autoarm import spec
+from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, InvalidInputError
+
+if TYPE_CHECKING:
+    from autoarm.policies.lerobot import LeRobotPolicy
+    from autoarm.suite.suite import Suite
+    from gym_autoarm.scene import Scene
+
+Scores = NDArray[np.float64]
+
+QUANTILE: Final = 0.95
+"""Part of the observations of held-out training episodes that pass for familiar."""
+DETECTOR: Final = "detector.npz"
+_LEAST: Final = 20
+_CURE: Final = "fit it again with `autoarm interp ood`"
+
+
+class Scorer(Protocol):
+    """A score of observations."""
+
+    def scores(self, policy: Any, batches: Iterable[Batch]) -> Scores:
+        """The higher the stranger, `(n,)`.
+
+        Args:
+            policy: A LeRobot `ACTPolicy`.
+            batches: Observations as its preprocessor returns them.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureDistance:
+    """Distance from the training data's features, in standard deviations; about the root of their number is usual.
+
+    Attributes:
+        mean: `(feature,)`.
+        precision: Inverse of the shrunk covariance, `(feature, feature)`.
+        shrinkage: Between 0, the covariance as it is, and 1, a multiple of the identity.
+        cameras: In the order of the features.
+    """
+
+    mean: Scores
+    precision: Scores
+    shrinkage: float
+    cameras: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, policy: Any, batches: Iterable[Batch]) -> Self:
+        """Learn what training data looks like. Raises `InvalidInputError` if there are too few of them."""
+        from sklearn.covariance import LedoitWolf
+
+        features, cameras = pooled_features(policy, batches)
+        if len(features) < _LEAST:
+            raise InvalidInputError(
+                f"{len(features)} observations", field="frames", cure=f"take at least {_LEAST}, better hundreds"
+            )
+        fitted = LedoitWolf().fit(features)
+        return cls(
+            np.asarray(fitted.location_, np.float64),
+            np.asarray(fitted.precision_, np.float64),
+            float(fitted.shrinkage_),
+            cameras,
+        )
+
+    def scores(self, policy: Any, batches: Iterable[Batch]) -> Scores:
+        features, cameras = pooled_features(policy, batches)
+        if cameras != self.cameras or features.shape[1] != len(self.mean):
+            raise IncompatiblePolicyError(
+                f"it has cameras {', '.join(cameras)} and {features.shape[1]} features, not {', '.join(self.cameras)}"
+                f" and {len(self.mean)}",
+                field="policy",
+                cure=_CURE,
+            )
+        return mahalanobis(features, self.mean, self.precision)
+
+
+@dataclass(frozen=True, eq=False)
+class ReconstructionError:
+    """What part of the activations an autoencoder fails to reconstruct: squared error over squared distance from its
+    mean, over all tokens of an observation together."""
+
+    autoencoder: SparseAutoencoder
+
+    def scores(self, policy: Any, batches: Iterable[Batch]) -> Scores:
+        found = []
+        for values in site_activations(policy, batches, self.autoencoder.site).values:
+            tokens = torch.from_numpy(np.array(values))
+            error = ((self.autoencoder.reconstruct(tokens) - tokens) ** 2).sum(dtype=torch.float64)
+            size = ((tokens - self.autoencoder.mean) ** 2).sum(dtype=torch.float64)
+            found.append(float(error / size.clamp_min(1e-12)))
+        return np.asarray(found, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """The distance with a threshold, as it is saved.
+
+    Attributes:
+        distance: The score.
+        threshold: Above which an observation is called strange: a quantile of held-out training episodes' scores.
+        quantile: Which.
+        weights: Hash of the policy's weights; another policy has other features.
+    """
+
+    distance: FeatureDistance
+    threshold: float
+    quantile: float
+    weights: str
+
+    def strange(self, policy: Any, batches: Iterable[Batch]) -> NDArray[np.bool_]:
+        """Which observations are called strange, `(n,)`."""
+        return self.distance.scores(policy, batches) > self.threshold
+
+    def save(self, path: Path) -> None:
+        """Write npz."""
+        arrays: dict[str, Any] = {
+            "mean": self.distance.mean,
+            "precision": self.distance.precision,
+            "shrinkage": self.distance.shrinkage,
+            "cameras": np.array(self.distance.cameras, np.str_),
+            "threshold": self.threshold,
+            "quantile": self.quantile,
+            "weights": np.array(self.weights, np.str_),
+        }
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path, weights: str | None = None) -> Self:
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+            weights: Hash of the weights of the policy it is to be used with; any if None.
+
+        Raises:
+            InvalidFileError: If it is something else.
+            IncompatiblePolicyError: If it was fitted to another policy.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                distance = FeatureDistance(
+                    np.asarray(found["mean"], np.float64),
+                    np.asarray(found["precision"], np.float64),
+                    float(found["shrinkage"]),
+                    tuple(map(str, found["cameras"])),
+                )
+                own = cls(distance, float(found["threshold"]), float(found["quantile"]), str(found["weights"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidFileError(f"no detector: {error}", file=path, cure=_CURE) from error
+        if weights is not None and own.weights != weights:
+            raise IncompatiblePolicyError("it was fitted to another policy", file=path, field="weights", cure=_CURE)
+        return own
+
+
+def pooled_features(policy: Any, batches: Iterable[Batch]) -> tuple[Scores, tuple[str, ...]]:
+    """The backbone's features, each camera's averaged over its view, side by side.
+
+    Returns:
+        `(n, cameras * channels)`, and the cameras.
+    """
+    cameras = tuple(camera_name(key) for key in check_act(policy).config.image_features)
+    if not cameras:
+        raise IncompatiblePolicyError("it has no camera", field="policy", cure="use one that sees")
+    parts = []
+    for batch in batches:  # one at a time: whole maps of all would fill the memory
+        maps = capture(policy, [batch], [f"backbone.{camera}" for camera in cameras])
+        parts.append(np.concatenate([found.values.mean(axis=(2, 3)) for found in maps.values()], axis=1))
+    if not parts:
+        raise InvalidInputError("there is no batch", field="batches", cure="give at least one")
+    return np.concatenate(parts).astype(np.float64), cameras
+
+
+def mahalanobis(features: ArrayLike, mean: ArrayLike, precision: ArrayLike) -> Scores:
+    """Distance of each row `(n, d)` from a mean, in standard deviations."""
+    centred = np.asarray(features, np.float64) - np.asarray(mean, np.float64)
+    squared = np.einsum("nd,de,ne->n", centred, np.asarray(precision, np.float64), centred, optimize=True)
+    return np.asarray(np.sqrt(np.maximum(squared, 0.0)), np.float64)
+
+
+def auroc(seen: ArrayLike, other: ArrayLike) -> float:
+    """How often something else scores higher than something seen, ties half: 0.5 is guessing, 1 never wrong."""
+    from scipy.stats import rankdata
+
+    low, high = np.asarray(seen, np.float64).ravel(), np.asarray(other, np.float64).ravel()
+    if not len(low) or not len(high):
+        raise InvalidInputError("nothing to compare", field="scores", cure="give both kinds")
+    ranks = rankdata(np.concatenate([low, high]))[len(low) :]
+    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(low) * len(high)))
+
+
+def fit_detector(
+    policy: Any, train: Iterable[Batch], held_out: Iterable[Batch], weights: str = "", quantile: float = QUANTILE
+) -> Detector:
+    """Fit the distance on some training episodes, and its threshold on others.
+
+    Args:
+        policy: A LeRobot `ACTPolicy`.
+        train: Observations as its preprocessor returns them.
+        held_out: Of other episodes, on which no more than `1 - quantile` are to be called strange.
+        weights: Hash of its weights.
+        quantile: Between 0 and 1.
+    """
+    if not 0 < quantile < 1:
+        raise InvalidInputError(f"{quantile}", field="quantile", cure="between 0 and 1")
+    distance = FeatureDistance.fit(policy, train)
+    scores = distance.scores(policy, held_out)
+    return Detector(distance, float(np.quantile(scores, quantile)), quantile, weights)
+
+
+def scene_observations(scenes: Sequence[Scene], image_size: tuple[int, int] = spec.IMAGE_SIZE) -> list[dict[str, Any]]:
+    """What the arm sees at the start of each scene, observations of the contract."""
+    from gym_autoarm.env import PickIntoBoxEnv
+
+    env = PickIntoBoxEnv(image_size)
+    try:
+        return [env.reset(seed=number, options={"scene": scene})[0] for number, scene in enumerate(scenes)]
+    finally:
+        env.close()
+
+
+def score_scenes(
+    policy: LeRobotPolicy,
+    scorers: Mapping[str, Scorer],
+    scenes: Mapping[str, Sequence[Scene]],
+    seen: str,
+    image_size: tuple[int, int] = spec.IMAGE_SIZE,
+) -> list[dict[str, Any]]:
+    """How well each score tells the first view of other scenes from that of scenes as in training.
+
+    Args:
+        policy: Around a LeRobot ACT.
+        scorers: By name.
+        scenes: By name of their distribution.
+        seen: Which of these is that of training.
+        image_size: Height and width of the frames.
+
+    Returns:
+        A row for each score and distribution: number of scenes, median score, AUROC against `seen`.
+    """
+    if seen not in scenes:
+        raise InvalidInputError(f"no scenes {seen!r}", field="seen", cure=f"choose from {', '.join(scenes)}")
+    batches = {
+        name: [policy.batch(observation) for observation in scene_observations(each, image_size)]
+        for name, each in scenes.items()
+    }
+    rows = []
+    for name, scorer in scorers.items():
+        scores = {distribution: scorer.scores(policy.policy, given) for distribution, given in batches.items()}
+        for distribution, values in scores.items():
+            rows.append(
+                {
+                    "score": name,
+                    "scenes": distribution,
+                    "count": len(values),
+                    "median": float(np.median(values)),
+                    "auroc": auroc(scores[seen], values),
+                }
+            )
+    return rows
+
+
+def suite_scenes(suite: Suite, count: int) -> dict[str, list[Scene]]:
+    """Scenes of each of a suite's axes, spread over its levels; the first axis is training's own."""
+    from autoarm.suite.draw import plan_suite
+
+    found = {}
+    for axis, about in suite.axes.items():
+        planned = plan_suite(suite, {axis: max(1, -(-count // len(about.levels)))})
+        chosen = np.unique(np.linspace(0, len(planned) - 1, min(count, len(planned))).round().astype(int))
+        found[axis] = [planned[number].scene for number in chosen]
+    return found
+
+
+def run_ood(
+    policy: LeRobotPolicy,
+    dataset: Path,
+    out: Path,
+    *,
+    suite: str | None = None,
+    scenes: int = 20,
+    autoencoder: Path | None = None,
+    frames: int = 2000,
+    quantile: float = QUANTILE,
+    seed: int = 0,
+) -> tuple[Detector, list[dict[str, Any]]]:
+    """Fit a detector to a dataset, and see how well it tells a suite's axes from the first of them, training's own.
+
+    Args:
+        policy: Around a LeRobot ACT.
+        dataset: LeRobotDataset folder that it was trained on.
+        out: Folder for `detector.npz` and `scenes.csv`.
+        suite: Whose scenes; none if None.
+        scenes: Of each axis, spread over its levels.
+        autoencoder: Folder or file of an autoencoder of this policy, for a second score.
+        frames: Of the dataset, spread over its episodes.
+        quantile: See `fit_detector`.
+        seed: Chooses the episodes that are held out.
+
+    Returns:
+        The detector, and the rows of `score_scenes`.
+    """
+    import csv
+    import io
+
+    from autoarm.interp.autoencoder.features import WEIGHTS
+    from autoarm.interp.observations.dataset_sample import sample_dataset
+    from autoarm.runtime.files import check_writable, write_text
+    from autoarm.suite.suite import load_suite
+    from gym_autoarm.rng import stream
+
+    check_writable(out / DETECTOR)
+    scorers: dict[str, Scorer] = {}
+    if autoencoder is not None:
+        file = autoencoder / WEIGHTS if autoencoder.is_dir() else autoencoder
+        scorers["reconstruction error"] = ReconstructionError(SparseAutoencoder.load(file))
+    plan = None if suite is None else load_suite(suite)
+    sample = sample_dataset(policy, dataset, frames)
+    train, held = sample.split(0.2, stream(seed, "held out"))
+    detector = fit_detector(
+        policy.policy,
+        sample.batches(policy, train),
+        sample.batches(policy, held),
+        policy.describe().sha256 or "",
+        quantile,
+    )
+    detector.save(out / DETECTOR)
+    if plan is None:
+        return detector, []
+    places = suite_scenes(plan, scenes)
+    seen = next(iter(places))
+    rows = score_scenes(policy, {"feature distance": detector.distance, **scorers}, places, seen, plan.image_size)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out / "scenes.csv", table.getvalue())
+    return detector, rows

@@ -1,0 +1,1 @@
+"""The report on one policy: a section a module."""

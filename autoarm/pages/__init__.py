@@ -1,0 +1,1 @@
+"""Blocks from which pages are made, and how they become HTML and Markdown."""

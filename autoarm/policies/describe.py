@@ -1,0 +1,22 @@
+"""Who a policy is, for a result."""
+
+from __future__ import annotations
+
+from autoarm.policies.protocol import Policy
+from autoarm.results.result import PolicyRecord
+
+
+def describe_policy(policy: Policy) -> PolicyRecord:
+    """Who a policy is, for a result: what its own `describe()` says, if it has one, and otherwise its class."""
+    describe = getattr(policy, "describe", None)
+    if callable(describe):
+        record = describe()
+        assert isinstance(record, PolicyRecord)
+        return record
+    kind = "baseline" if type(policy).__module__.startswith("autoarm.policies.") else "custom"
+    return PolicyRecord(
+        name=policy.name,
+        kind=kind,
+        role=getattr(policy, "role", "policy"),
+        config={"class": f"{type(policy).__module__}:{type(policy).__qualname__}"},
+    )

@@ -1,0 +1,1 @@
+"""What was measured: a result, its rows, their journal, the platform."""

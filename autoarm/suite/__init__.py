@@ -1,0 +1,1 @@
+"""What is measured: suites as YAML, and the scenes drawn from them."""

@@ -1,0 +1,88 @@
+"""Batches for ACT from a dataset's cached frames, in the form in which LeRobot's data loader gives them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoarm.training.sampling import chunk_indices
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidInputError
+
+
+class ChunkDataset:
+    """A dataset in memory: states, actions, and frames through a memory map.
+
+    Args:
+        frames: uint8 `(n, cameras, h, w, 3)`, of all of the contract's cameras.
+        states: float32 `(n, 6)`.
+        actions: float32 `(n, 6)`.
+        episodes: Episode of every frame, `(n,)`, in increasing order.
+        chunk: Actions a sample.
+        cameras: Those to give, by name.
+        demonstrations: Episodes to use, evenly spread; None for all.
+
+    Raises:
+        InvalidInputError: If there are not so many.
+    """
+
+    def __init__(
+        self,
+        frames: NDArray[np.uint8],
+        states: NDArray[np.float32],
+        actions: NDArray[np.float32],
+        episodes: NDArray[np.int64],
+        chunk: int,
+        cameras: tuple[str, ...] = spec.CAMERAS,
+        demonstrations: int | None = None,
+    ) -> None:
+        self._frames, self._states, self._actions, self._chunk = frames, states, actions, chunk
+        self._cameras = cameras
+        numbers, first, counts = np.unique(episodes, return_index=True, return_counts=True)
+        self._ends = np.repeat(first + counts, counts)
+        used = len(numbers) if demonstrations is None else demonstrations
+        if not 1 <= used <= len(numbers):
+            raise InvalidInputError(
+                f"{used} of {len(numbers)} episodes", field="demonstrations", cure=f"from 1 to {len(numbers)}"
+            )
+        self._samples = np.flatnonzero(np.isin(episodes, numbers[np.arange(used) * len(numbers) // used]))
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Samples as LeRobot collates them: images float `(b, 3, h, w)` in 0..1 with channels last in memory."""
+        return {**self.joints(indices), **self.images(indices)}
+
+    def joints(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """The same without the images."""
+        indices = self._samples[indices]
+        chunk, padded = chunk_indices(indices, self._ends, self._chunk)
+        return {
+            "observation.state": torch.from_numpy(self._states[indices]),
+            "action": torch.from_numpy(self._actions[chunk]),
+            "action_is_pad": torch.from_numpy(padded),
+        }
+
+    def relative_action_stats(self) -> dict[str, Tensor]:
+        """Of the actions of all samples relative to their states, as LeRobot keeps them of a dataset."""
+        joints = self.joints(np.arange(len(self)))
+        relative = (joints["action"] - joints["observation.state"][:, None])[~joints["action_is_pad"]]
+        return {
+            "mean": relative.mean(0),
+            "std": relative.std(0),
+            "min": relative.amin(0),
+            "max": relative.amax(0),
+        }
+
+    def images(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """The images alone."""
+        return {f"observation.images.{camera}": self._camera(indices, camera) for camera in self._cameras}
+
+    def _camera(self, indices: NDArray[np.int64], camera: str) -> Tensor:
+        pixels = torch.from_numpy(
+            np.ascontiguousarray(self._frames[self._samples[indices], spec.CAMERAS.index(camera)])
+        )
+        return pixels.permute(0, 3, 1, 2).float() / 255.0

@@ -1,0 +1,109 @@
+"""`train`: from a dataset folder to a checkpoint folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from autoarm.data.dataset import check_dataset, joint_columns
+from autoarm.data.frames import cached_frames, dataset_digest
+from autoarm.training.backbone import load_backbone, made_by
+from autoarm.training.config import TrainConfig, with_backbone
+from autoarm.training.data import ChunkDataset
+from autoarm.training.features import digest_of
+from autoarm.training.footprint import check_memory
+from autoarm.training.trainer import Progress, Trainer, policy_config
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+_LOG_EVERY: Final = 100
+
+
+def train(
+    dataset: Path,
+    out: Path,
+    config: TrainConfig,
+    device: str = "auto",
+    save_every: int = 500,
+    quiet: bool = False,
+    backbone: Path | None = None,
+    command: Sequence[str] = (),
+) -> Path:
+    """Train a policy on demonstrations; continues where an earlier call with the same arguments stopped.
+
+    Args:
+        dataset: Folder of a LeRobotDataset v3 with this project's joints and cameras.
+        out: Folder of the run.
+        config: What decides the weights; see `autoarm.training.config.preset`.
+        device: Torch device; `auto` takes a CUDA device where there is one.
+        save_every: Steps between checkpoints.
+        quiet: No progress bars.
+        backbone: Folder of a backbone to start from, and to leave as it is; see `autoarm.training.backbone`.
+        command: The command line, for the record.
+
+    Returns:
+        The checkpoint folder, which LeRobot loads too.
+
+    Raises:
+        InvalidFileError: If the dataset or an earlier run in `out` cannot be used.
+        InvalidInputError: If an option cannot.
+    """
+    device = _device(device)
+    weights, origin = None, None
+    if backbone is not None:
+        weights, origin = load_backbone(backbone), made_by(backbone)
+        config = with_backbone(config, digest_of(weights))
+    check_memory(config, device)
+    info = check_dataset(dataset)
+    stats = LeRobotDatasetMetadata(f"local/{dataset.resolve().name}", root=dataset).stats
+    chunk = len(policy_config(config, device).action_delta_indices)
+    states, actions, episodes = joint_columns(dataset)
+    longest = int(np.bincount(episodes).max())
+    if longest < chunk:
+        raise InvalidFileError(
+            f"the longest episode has {longest} frames, a chunk {chunk}",
+            file=dataset,
+            field="chunk_size",
+            cure="record longer episodes or choose a shorter chunk",
+        )
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    with Bars(*columns, disable=quiet) as bars:
+        decoding = bars.add_task("decode frames", total=None, note="")
+
+        def decoded(done: int, total: int) -> None:
+            bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
+
+        frames = cached_frames(info, config.image_size, decoded)
+        bars.update(decoding, completed=1, total=1, note=f"{len(frames)} x {frames.shape[1]}")
+        data = ChunkDataset(frames, states, actions, episodes, chunk, config.cameras, config.demonstrations)
+        trainer = Trainer(config, data, stats, out, dataset_digest(dataset), device, weights, command, origin)
+        training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
+
+        def trained(now: Progress) -> None:
+            note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
+            bars.update(training, completed=now.step, note=note)
+            if not (quiet or bars.console.is_terminal) and now.step % _LOG_EVERY == 0:
+                print(note, flush=True)  # a log file has no use for bars
+
+        computing = bars.add_task("compute features", total=None, note="", visible=False)
+
+        def computed(done: int, total: int) -> None:
+            bars.update(computing, completed=done, total=total, note=f"{done}/{total}", visible=True)
+
+        return trainer.run(trained, save_every, computed=computed)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(f"torch cannot use {name!r}: {error}", field="device", cure="use cpu") from error
+    return name

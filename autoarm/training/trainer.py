@@ -1,0 +1,321 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from lerobot.configs import FeatureType, PolicyFeature, PreTrainedConfig
+from lerobot.policies.factory import get_policy_class, make_policy_config
+from lerobot.policies.pretrained import PreTrainedPolicy
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoarm.data.frames import cache_root
+from autoarm.runtime.files import write_text
+from autoarm.training import checkpoint
+from autoarm.training.augment import augment_images, augment_maps, augment_state
+from autoarm.training.backbone import load_into
+from autoarm.training.calibration import calibrate_batch_norm
+from autoarm.training.config import Phase, TrainConfig
+from autoarm.training.data import ChunkDataset
+from autoarm.training.features import (
+    FeatureMaps,
+    backbone_of,
+    cached_feature_maps,
+    feature_maps,
+    images_are_feature_maps,
+)
+from autoarm.training.folding import folded_batch_norm
+from autoarm.training.lean import lean_transformer
+from autoarm.training.processors import Pipelines, make_processors
+from autoarm.training.sampling import BatchSampler
+from gym_autoarm import spec
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
+
+_CALIBRATION_BATCHES = 8
+_CALIBRATION_BATCH = 32
+_STATE = "observation.state"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after a step."""
+
+    step: int
+    steps: int
+    loss: float
+    samples_per_second: float
+
+
+def policy_config(config: TrainConfig, device: str) -> PreTrainedConfig:
+    """LeRobot's configuration for this robot. Raises `InvalidInputError` for fields that the policy does not have."""
+    frame = PolicyFeature(type=FeatureType.VISUAL, shape=(3, *spec.IMAGE_SIZE))
+    joints = PolicyFeature(type=FeatureType.STATE, shape=(len(spec.JOINTS),))
+    # The size that Diffusion Policy builds its pooling for; ACT takes any.
+    fields = {"resize_shape": config.image_size} if config.architecture == "diffusion" else {}
+    try:
+        return make_policy_config(
+            config.architecture,
+            input_features={
+                **{f"observation.images.{camera}": frame for camera in config.cameras},
+                **({_STATE: joints} if config.state else {}),
+            },
+            output_features={"action": PolicyFeature(type=FeatureType.ACTION, shape=joints.shape)},
+            device=device,
+            push_to_hub=False,
+            **fields,
+            **config.policy,
+        )
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InvalidInputError(
+            str(error), field="policy", cure=f"use fields of LeRobot's configuration of {config.architecture}"
+        ) from error
+
+
+def new_policy(config: PreTrainedConfig) -> PreTrainedPolicy:
+    """A policy with fresh weights. Raises `InvalidInputError` for what is missing on this machine."""
+    try:
+        return get_policy_class(config.type)(config)
+    except URLError as error:
+        raise InvalidInputError(
+            f"the backbone's weights cannot be downloaded: {error.reason}",
+            field="pretrained_backbone_weights",
+            cure="train from random weights with `--policy pretrained_backbone_weights null`",
+        ) from error
+    except ImportError as error:
+        raise InvalidInputError(
+            str(error), field="preset", cure=f'install the extra: pip install "autoarm[{config.type}]"'
+        ) from error
+
+
+def learning_rate(step: int, phase: Phase) -> float:
+    """Of a step, counted from the phase's first: linear warm-up, then a cosine to zero or a constant."""
+    if step < phase.warmup:
+        return phase.learning_rate * (step + 1) / phase.warmup
+    if not phase.cosine:
+        return phase.learning_rate
+    progress = (step - phase.warmup) / max(1, phase.steps - phase.warmup)
+    return phase.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+class Trainer:
+    """One run.
+
+    Args:
+        config: What decides the weights.
+        data: Demonstrations, with chunks as long as the policy's.
+        stats: Of the dataset, as LeRobot keeps them.
+        out: Folder of the run.
+        dataset_digest: Ties the run to its data: a run is only continued on the same.
+        device: Torch device.
+        backbone: Weights that the backbone starts from; `config` names their digest.
+        command: The command line, for the record.
+        backbone_made_by: Where `backbone` comes from, for the record.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: ChunkDataset,
+        stats: dict[str, Any],
+        out: Path,
+        dataset_digest: str,
+        device: str = "cpu",
+        backbone: dict[str, Tensor] | None = None,
+        command: Sequence[str] = (),
+        backbone_made_by: str | None = None,
+    ) -> None:
+        self._config, self._data, self._out, self._device = config, data, out, torch.device(device)
+        self._dataset_digest, self._command, self._backbone_made_by = dataset_digest, list(command), backbone_made_by
+        self._identity = {"config": config.plain(), "dataset": dataset_digest}
+        self._seconds = self._check_folder()
+        torch.manual_seed(config.seed)
+        self.policy = new_policy(policy_config(config, device)).to(self._device)
+        self._backbone = backbone_of(self.policy)
+        # Convolutions on a CPU with bfloat16 are fastest with the channels innermost, which is how frames arrive.
+        self._backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.relative_actions:
+            stats = {**stats, "action": data.relative_action_stats()}
+        self.processors: Pipelines = make_processors(
+            self.policy.config, stats, config.image_size, config.relative_actions
+        )
+        self._samplers: dict[int, BatchSampler] = {}
+        self._maps: FeatureMaps | None = None
+        if backbone is not None:
+            load_into(self._backbone, backbone)
+        state = self._out / checkpoint.STATE_FOLDER
+        self.step = checkpoint.saved_step(state) if state.exists() else 0
+        self._optimizer = self._make_optimizer()
+        if state.exists():
+            # The moments of a finished phase are of no use to the next.
+            fresh = config.phase_at(self.step)[1] == self.step
+            checkpoint.load_state(state, self.policy, None if fresh else self._optimizer)
+        elif config.calibrate:
+            self._calibrate()
+
+    def run(
+        self,
+        progress: Callable[[Progress], None] | None = None,
+        save_every: int = 500,
+        until: int | None = None,
+        computed: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Train to the end, or to step `until`, saving the state on the way. Returns the checkpoint folder.
+
+        Args:
+            progress: Called every ten steps.
+            save_every: Steps between checkpoints; the end of a phase is one, too.
+            until: Step to stop at.
+            computed: Called while the feature maps of a frozen backbone are computed, with frames done and in all.
+        """
+        self.policy.train()
+        self._clock = time.perf_counter()
+        last = min(self._config.steps, until or self._config.steps)
+        while self.step < last:
+            phase, first = self._config.phase_at(self.step)
+            frozen = phase.backbone == "frozen"
+            self._backbone.requires_grad_(not frozen).train(not frozen)
+            if self.step == first:
+                self.policy.zero_grad(set_to_none=True)  # what the last phase left would count towards the norm
+                self._optimizer = self._make_optimizer()
+            self._maps = self._compute_maps(computed) if frozen else None
+            with folded_batch_norm(self._backbone), lean_transformer(self.policy):
+                self._loop(phase, first, min(last, first + phase.steps), progress, save_every)
+        self._backbone.requires_grad_(True)
+        return self._out / checkpoint.POLICY_FOLDER
+
+    def _loop(
+        self, phase: Phase, first: int, last: int, progress: Callable[[Progress], None] | None, save_every: int
+    ) -> None:
+        clock, mark = time.perf_counter(), self.step
+        while self.step < last:
+            loss = self._step(phase, first)
+            if not math.isfinite(loss):
+                raise InvalidInputError(
+                    f"the loss became {loss} at step {self.step}", field="learning_rate", cure="lower it"
+                )
+            self.step += 1
+            if progress is not None and (self.step % 10 == 0 or self.step == last):
+                now = time.perf_counter()
+                rate = (self.step - mark) * phase.batch_size / (now - clock)
+                progress(Progress(self.step, self._config.steps, loss, rate))
+                clock, mark = now, self.step
+            if self.step % save_every == 0 or self.step == last:
+                self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint folder and the state that continues from here."""
+        now = time.perf_counter()
+        self._seconds, self._clock = self._seconds + now - self._clock, now
+        record = {
+            **self._identity,
+            "step": self.step,
+            "seconds": round(self._seconds, 1),
+            "threads": torch.get_num_threads(),
+            "command": self._command,
+            "backbone_made_by": self._backbone_made_by,
+        }
+        write_text(self._out / "train.json", json.dumps(record, indent=1) + "\n")
+        checkpoint.save_state(self._out / checkpoint.STATE_FOLDER, self.step, self.policy.state_dict(), self._optimizer)
+        checkpoint.save_policy(self._out / checkpoint.POLICY_FOLDER, self.policy, self.processors)
+
+    def _step(self, phase: Phase, first: int) -> float:
+        rate = learning_rate(self.step - first, phase)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        if first not in self._samplers:
+            self._samplers[first] = BatchSampler(len(self._data), phase.batch_size, self._config.seed)
+        indices = self._samplers[first].batch(self.step - first)
+        enabled = self._config.dtype == "bfloat16"
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled):
+            batch = self._batch(indices)
+            with images_are_feature_maps(self.policy):
+                loss, _ = self.policy.forward(batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._config.clip)
+        self._optimizer.step()
+        return float(loss.detach())
+
+    def _batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Normalised joints, and feature maps under the cameras' names."""
+        keys = list(self.policy.config.image_features)
+        batch: dict[str, Tensor] = self.processors[0](self._data.joints(indices))
+        batch[_STATE] = augment_state(batch[_STATE], self._config.augmentation)
+        if self.policy.config.observation_delta_indices is not None:
+            batch[_STATE] = batch[_STATE][:, None]  # a history, of one observation
+        if self._maps is None:
+            maps = feature_maps(self._backbone, self._images(indices, augment=True))
+        else:
+            stored = torch.from_numpy(self._maps[indices]).to(self._device).float()
+            maps = list(stored.unbind(1))
+        maps = augment_maps(maps, self._config.augmentation)
+        return {**batch, **dict(zip(keys, maps, strict=True))}
+
+    def _images(self, indices: NDArray[np.int64], augment: bool = False) -> list[Tensor]:
+        """Normalised images of each camera."""
+        images = self._data.images(indices)
+        if augment and self._config.augmentation.of_images:
+            images = {key: augment_images(value, self._config.augmentation) for key, value in images.items()}
+        batch = self.processors[0](images)
+        return [batch[key] for key in self.policy.config.image_features]
+
+    def _compute_maps(self, computed: Callable[[int, int], None] | None) -> FeatureMaps:
+        stats = [step.state_dict() for step in self.processors[0].steps]
+        digest = "".join(f"{key} {value.tolist()}" for each in stats for key, value in sorted(each.items()))
+        return cached_feature_maps(
+            self._backbone,
+            self._images,
+            len(self._data),
+            f"{self._dataset_digest} {self._config.image_size} {self._config.cameras} "
+            f"{self._config.demonstrations} {digest}",
+            cache_root() / "features",
+            torch.bfloat16 if self._config.dtype == "bfloat16" else torch.float32,
+            computed,
+        )
+
+    def _make_optimizer(self) -> torch.optim.AdamW:
+        phase, _ = self._config.phase_at(self.step)
+        self._backbone.requires_grad_(phase.backbone == "trained")
+        learnt = [parameter for parameter in self.policy.parameters() if parameter.requires_grad]
+        return torch.optim.AdamW(learnt, lr=phase.learning_rate, weight_decay=self._config.weight_decay, fused=True)
+
+    def _calibrate(self) -> None:
+        def images() -> Any:
+            sampler = BatchSampler(len(self._data), _CALIBRATION_BATCH, self._config.seed + 1)
+            for step in range(_CALIBRATION_BATCHES):
+                yield from self._images(sampler.batch(step))
+
+        calibrate_batch_norm(self._backbone, images())
+
+    def _check_folder(self) -> float:
+        """Make sure that the folder is this run's or new. Returns the seconds that the run has taken so far."""
+        path = self._out / "train.json"
+        if not path.exists():
+            if self._out.exists() and any(self._out.iterdir()):
+                raise InvalidFileError(
+                    "the folder is not empty and holds no training run", file=self._out, cure="choose another --out"
+                )
+            return 0.0
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise InvalidFileError(f"damaged: {error}", file=path, cure="choose another --out") from error
+        for key, wanted in self._identity.items():
+            if found.get(key) != json.loads(json.dumps(wanted)):
+                raise InvalidFileError(
+                    "the run in this folder was made with another one",
+                    file=path,
+                    field=key,
+                    cure="choose another --out",
+                )
+        return float(found.get("seconds", 0.0))
