@@ -18,7 +18,9 @@ demo: setup
 	@.venv/bin/autoarm demo
 
 test: setup
+	@sh scripts/browser.sh
 	@.venv/bin/tox run
+	@sh scripts/browser.sh --check
 
 test-slow: setup
 	@.venv/bin/tox run -e slow

@@ -77,6 +77,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Verify",
         "Run a result again and compare it row by row.",
     ),
+    "compare": Entry(
+        "autoarm.commands.compare",
+        "Compare",
+        "Compare two policies on the episodes that both ran, and say how many more would settle which is better.",
+    ),
     "film": Entry(
         "autoarm.commands.film",
         "Film",
@@ -110,7 +115,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "align": Entry(
         "autoarm_hardware.alignment.command",
         "Align",
-        "Find out where the real cameras are and what they see, so that the simulated ones see the same.",
+        "Measure where the real cameras are and what they see, so that the simulated ones see the same.",
     ),
     "teleop": Entry(
         "autoarm_hardware.teleop.command",
@@ -120,7 +125,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "twin": Entry(
         "autoarm_hardware.twin.command",
         "Twin",
-        "Plug in a simulated SO-101, follower and leader: software for the real one runs against them unchanged.",
+        "Simulate an SO-101, follower and leader, behind serial ports: software for the real one runs unchanged.",
     ),
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from autoarm.commands.progress import progress_bar
+from autoarm.commands.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,7 +60,6 @@ class Bench:
 
         from autoarm.evaluation.backend import choose_robot
         from autoarm.evaluation.bench import bench
-        from autoarm.results.journal import journal_path
         from autoarm.suite.real_table import left_out
         from autoarm.suite.suite import load_suite
 
@@ -69,30 +68,24 @@ class Bench:
         if robot is not None and not self.axis:
             for axis, what in left_out(load_suite(self.suite)).items():
                 console.print(f"left out: axis {axis} takes {what}, which only a simulation can do", markup=False)
-        with progress_bar(self.policy, console) as advance:
-            try:
-                result = bench(
-                    self.policy,
-                    self.suite,
-                    axes=self.axis,
-                    size=self.size,
-                    episodes=self.episodes,
-                    out=self.out,
-                    dataset=self.dataset,
-                    device=self.device,
-                    workers=self.workers,
-                    ray=self.ray,
-                    videos=self.videos,
-                    progress=advance,
-                    on_retry=lambda task, reason: console.print(f"episode {task} again: {reason}", markup=False),
-                    command=["autoarm", *sys.argv[1:]],
-                    robot=robot,
-                )
-            except KeyboardInterrupt:
-                kept = journal_path(self.out)
-                if kept.is_file():
-                    console.print(f"rows so far: {kept}; the same command goes on from there", markup=False)
-                raise
+        with progress_bar(self.policy, console) as advance, resumable(self.out, console):
+            result = bench(
+                self.policy,
+                self.suite,
+                axes=self.axis,
+                size=self.size,
+                episodes=self.episodes,
+                out=self.out,
+                dataset=self.dataset,
+                device=self.device,
+                workers=self.workers,
+                ray=self.ray,
+                videos=self.videos,
+                progress=advance,
+                on_retry=lambda task, reason: console.print(f"episode {task} again: {reason}", markup=False),
+                command=["autoarm", *sys.argv[1:]],
+                robot=robot,
+            )
         console = Console()
         console.print(bench_table(result))
         for row in [row for row in result.rows if row.error is not None][:5]:

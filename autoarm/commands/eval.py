@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from autoarm.commands.measured_scene import MeasuredScene
+from autoarm.commands.progress import progress_bar, resumable
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -66,17 +67,12 @@ class Eval:
     def run(self) -> int:
         """Evaluate, print the table and write the result."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from autoarm.evaluation.backend import choose_robot
         from autoarm.evaluation.evaluate import evaluate
-        from autoarm.results.journal import journal_path
-        from autoarm.results.result import EpisodeRow
         from autoarm.runtime.files import check_writable
         from gym_autoarm.sampling import SceneDistribution
 
-        if self.out is not None:
-            check_writable(self.out)
         if self.videos is not None:
             check_writable(self.videos / "video.mp4")
         robot = choose_robot(self.body, self.robot)
@@ -96,18 +92,8 @@ class Eval:
             from autoarm.interp.ood.watched_policy import WatchedPolicy
 
             policy = WatchedPolicy(self.policy, self.ood, self.device, image_size)
-        # A simulated run is quickly run again; hours of an operator are not.
-        journal = None if self.out is None or robot is None else journal_path(self.out)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(self.policy, total=self.episodes)
-            successes = 0
-
-            def advance(row: EpisodeRow) -> None:
-                nonlocal successes
-                successes += row.success
-                bar.update(task, advance=1, description=f"{self.policy}: {successes} succeeded")
-
+        console = Console(stderr=True)
+        with progress_bar(self.policy, console) as advance, resumable(self.out, console):
             result = evaluate(
                 policy,
                 distribution=SceneDistribution(cube=self.cube, base=self.scene.load()),
@@ -120,16 +106,12 @@ class Eval:
                 workers=self.workers,
                 ray=self.ray,
                 videos=self.videos,
-                relative_to=None if self.out is None else self.out.parent,
                 progress=advance,
+                on_retry=lambda task, reason: console.print(f"episode {task} again: {reason}", markup=False),
                 command=["autoarm", *sys.argv[1:]],
                 robot=robot,
-                journal=journal,
+                out=self.out,
             )
-        if self.out is not None:
-            result.save(self.out)
-        if journal is not None:
-            journal.unlink(missing_ok=True)
         console = Console()
         console.print(result_table(result))
         for row in result.rows:

@@ -46,7 +46,7 @@ class Finetune:
         from autoarm.policies.loading import shipped_policies
         from autoarm.training.config import Phase
         from autoarm.training.finetune import FinetuneConfig, finetune
-        from autoarm.training.trainer import Progress
+        from autoarm.training.schedule import Progress
 
         config = FinetuneConfig(
             parts=self.part,

@@ -35,7 +35,7 @@ class Pretrain:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         from autoarm.runtime.files import check_writable
-        from autoarm.training import trainer
+        from autoarm.training import schedule
         from autoarm.training.backbone import RECORD
         from autoarm.training.pretraining import PretrainConfig, pretrain
         from autoarm.training.scenes import Scenes
@@ -56,7 +56,7 @@ class Pretrain:
             def rendered(done: int, total: int) -> None:
                 bars.update(drawing, completed=done, note=f"{done}/{total} scenes")
 
-            def trained(now: trainer.Progress) -> None:
+            def trained(now: schedule.Progress) -> None:
                 note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
                 bars.update(training, completed=now.step, note=note)
                 if not bars.console.is_terminal and now.step % 100 == 0:

@@ -1,15 +1,16 @@
-"""The progress bar of the commands that run episodes."""
+"""What the commands that run episodes show while they run and when they are interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from autoarm.evaluation.bench import Progress as Done
+    from autoarm.evaluation.engine import Progress as Done
 
 
 @contextmanager
@@ -32,3 +33,16 @@ def progress_bar(name: str, console: Console) -> Iterator[Callable[[Done], None]
             bar.update(task, completed=done.done, description=f"{what}, {successes} succeeded")
 
         yield advance
+
+
+@contextmanager
+def resumable(out: Path | None, console: Console) -> Iterator[None]:
+    """Say, if a run that writes `out` is interrupted, where its rows so far are."""
+    from autoarm.results.journal import journal_path
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is not None and (kept := journal_path(out)).is_file():
+            console.print(f"rows so far: {kept}; the same command goes on from there", markup=False)
+        raise

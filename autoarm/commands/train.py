@@ -70,7 +70,8 @@ class Train:
         # Read once, when torch loads. Threads that spin while they wait for each other make a step ten times slower as
         # soon as anything else wants a core.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from autoarm.training.config import Augmentation, preset
+        from autoarm.training.config import Augmentation
+        from autoarm.training.presets import preset
         from autoarm.training.run import train
 
         config = preset(

@@ -31,7 +31,7 @@ from gym_autoarm.scene import Scene
 from gym_autoarm.scene_data import scene_changes
 
 _BYTES_PER_PIXEL: Final = 0.1
-"""Of an encoded frame; twice what was measured with h264, 480x640."""
+"""Size of an encoded frame; twice what was measured with h264, 480x640."""
 _TYPICAL_STEPS: Final = 200
 
 _SETTINGS: Final = "settings.json"

@@ -5,28 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from autoarm.runtime.files import read_json, write_text
+from gym_autoarm.strict import StrictModel
 
 RECORD_AGAIN: Final = "record the dataset again with `autoarm collect`"
 SIDECAR: Final = "meta/autoarm.json"
 """Where the file lies in a dataset."""
 
 Teleop = Literal["leader", "keyboard", "gamepad"]
-"""With what a person drives an arm."""
+"""What a person drives an arm with."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EpisodeRecord(_Strict):
+class EpisodeRecord(StrictModel):
     """One recorded episode.
 
     Attributes:
         spot: Where the cube lay, by name; absent where it could lie everywhere.
-        seed: Of the scene and of the expert's style.
+        seed: Seed of the scene and of the expert's style.
         attempts: Tries until one succeeded.
         frames: Length of the episode in control steps.
         scene: What was drawn, as plain data; `scene["cube"]` has the cube's `x`, `y` (metres) and `yaw` (degrees). On a
@@ -47,13 +44,13 @@ class EpisodeRecord(_Strict):
         return float(self.scene["cube"]["x"]), float(self.scene["cube"]["y"])
 
 
-class CollectionSettings(_Strict):
+class CollectionSettings(StrictModel):
     """What was asked for: equal settings give equal states and actions on equal versions.
 
     Attributes:
         spots: Names of spots, in order; empty for the whole work area.
-        episodes: At each spot, or in all.
-        scene: In what the scenes' base differs from `gym_autoarm.scene.Scene()`; see `gym_autoarm.scene_data`.
+        episodes: Episodes at each spot, or in all.
+        scene: What the scenes' base has other than `gym_autoarm.scene.Scene()`; see `gym_autoarm.scene_data`.
     """
 
     seed: int = Field(ge=0)
@@ -61,7 +58,7 @@ class CollectionSettings(_Strict):
     episodes: int = Field(ge=1)
     image_size: tuple[int, int]
     vcodec: str
-    scene: dict[str, Any] = {}
+    scene: dict[str, Any] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -81,12 +78,12 @@ class CollectionSettings(_Strict):
         return self.spots[index // self.episodes], index % self.episodes
 
 
-class Collection(_Strict):
+class Collection(StrictModel):
     """How a dataset was recorded, episode by episode in the dataset's order.
 
     Attributes:
-        env_id: Of the environment: the simulated arm's or the real one's.
-        teleop: With what a person drove; absent for the scripted expert.
+        env_id: Gymnasium id of the environment: the simulated arm's or the real one's.
+        teleop: What a person drove with; absent for the scripted expert.
     """
 
     schema_version: Literal[1] = 1

@@ -42,24 +42,22 @@ class DatasetInfo:
     """What `meta/info.json` says about a dataset that fits the contract."""
 
     folder: Path
-    fps: int
     episodes: int
     frames: int
     image_size: tuple[int, int]
-    data_path: str
     video_path: str
 
 
-def check_dataset(folder: str | Path, *, least_episodes: int = 1) -> DatasetInfo:
+def check_dataset(folder: str | Path) -> DatasetInfo:
     """Make sure that a folder is a LeRobotDataset of this arm: joints, cameras, rate, length, no NaN.
 
     Raises:
         InvalidFileError: Naming the file, the field and the cure.
     """
     info = read_info(folder)
-    if info.episodes < least_episodes:
+    if not info.episodes:
         raise InvalidFileError(
-            f"{info.episodes} episodes, at least {least_episodes} are needed",
+            "there are no episodes in it",
             file=info.folder / "meta/info.json",
             field="total_episodes",
             cure="record more with `autoarm collect`",
@@ -129,11 +127,9 @@ def read_info(folder: str | Path) -> DatasetInfo:
 
     return DatasetInfo(
         folder=folder,
-        fps=spec.FPS,
         episodes=read("total_episodes", int),
         frames=read("total_frames", int),
         image_size=sizes.pop(),
-        data_path=read("data_path", str),
         video_path=read("video_path", str),
     )
 

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 from torchvision.transforms.v2 import functional as transforms
 
 from autoarm.data.dataset import DatasetInfo, episode_frames
@@ -33,8 +34,7 @@ def cache_root() -> Path:
     """Where derived data that can be made again is kept: `AUTOARM_CACHE`, or the user's cache folder."""
     if named := os.environ.get("AUTOARM_CACHE"):
         return Path(named)
-    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return Path(base or Path.home() / ".cache") / "autoarm"
+    return user_cache_path("autoarm", appauthor=False)
 
 
 def dataset_digest(root: Path) -> str:

@@ -20,8 +20,8 @@ def spread_spots(count: int, seed: int) -> tuple[str, ...]:
     A cube looks the same after a quarter of a turn, so that turns have no edges to move to.
 
     Args:
-        count: How many; fewer are the first of more.
-        seed: Of the sequence's scrambling.
+        count: How many poses; a smaller number gives the first of a larger one's.
+        seed: Seed of the sequence's scrambling.
     """
     units = qmc.Halton(3, scramble=True, rng=stream(seed, "layout", "spread")).random(count)
     low, high = np.transpose(spec.WORK_AREA)

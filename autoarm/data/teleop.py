@@ -42,7 +42,7 @@ EPISODE_TIME: Final = 60.0
 """Seconds that an episode may last: six times what a policy gets."""
 
 _LEAST_FRAMES: Final = 2
-"""Of an episode: what is shorter was ended before it began."""
+"""Least length of an episode: what is shorter was ended before it began."""
 _DISCARDED: Final = {"failure": "No success: discarded.", "again": "Discarded.", "quit": "Left; the finished stay."}
 
 
@@ -59,7 +59,7 @@ class Session(Protocol):
 
     @property
     def scene(self) -> Scene:
-        """Of the present episode."""
+        """Scene of the present episode."""
         ...
 
     def episode(
@@ -103,8 +103,8 @@ def collect_by_hand(
 
     Args:
         out: Folder of the dataset; see `collect`, also for the arguments not named here.
-        session: Connected.
-        teleop: With what the person drives.
+        session: The connected session.
+        teleop: What the person drives with.
         episode_time: Seconds that an episode may last.
         say: How to tell the person something.
 

@@ -1,53 +1,49 @@
-"""`write_report`: from results to a page for people."""
+"""`write_report` makes a page for people from results."""
 
 from __future__ import annotations
 
-import base64
-import io
 import shlex
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
-from PIL import Image
 
 from autoarm.figures.style import save_figure
 from autoarm.interp.figures.attention import attention_figure
 from autoarm.interp.methods.attention import CrossAttention, Frame
+from autoarm.pages.pictures import data_uri, poster
+from autoarm.pages.templates import templates
 from autoarm.policies.loading import BASELINES
 from autoarm.results.places import place
 from autoarm.results.plots.rates import rates
 from autoarm.results.plots.success_map import success_map
 from autoarm.results.result import EpisodeRow, Result
+from autoarm.results.videos import video_file
 from autoarm.runtime.files import write_text
 from gym_autoarm import spec
-from gym_autoarm.errors import InvalidFileError, InvalidInputError
+from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.scene_data import restore_scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEMPLATE: Final = "report.html"
 PAGE: Final = "report.html"
 FIGURES: Final = "figures"
-"""Folder beside the page that holds every figure as PNG, SVG and CSV."""
+"""Folder beside the page with every figure as PNG, SVG and CSV."""
 
 
 @dataclass(frozen=True)
 class AttentionView:
-    """Where a policy looked at one moment.
+    """The attention of a policy at one moment.
 
     Attributes:
-        policy: Its name.
-        moment: When, in words that follow "Here it looks at".
-        frames: What each camera saw, RGB uint8.
-        attention: Of the last decoder layer.
+        policy: Name of the policy.
+        moment: The moment, in words that follow "Here it looks at".
+        frames: Frame of each camera, RGB uint8.
+        attention: Cross-attention of the last decoder layer.
     """
 
     policy: str
@@ -68,12 +64,12 @@ def write_report(
     """Write `report.html` and its figures into `folder`.
 
     Args:
-        folder: Where the page goes; the `video` paths of the results start from here.
-        results: In the order in which they are to be shown; those of one policy and those of one place are grouped.
-        title: Of the page.
-        command: The command line that made it.
-        attention: Shown where there is one.
-        data: File beside the page that holds the results.
+        folder: Folder for the page; the `video` paths of the results are relative to it.
+        results: Results in the order of the page, which groups them by policy and by place of the cube.
+        title: Title of the page.
+        command: The command line that made the page.
+        attention: Attention to show, if any.
+        data: Name of the file with the results, beside the page.
 
     Returns:
         The page's path.
@@ -94,7 +90,7 @@ def write_report(
         "maps": [_map(folder, name, number, results) for number, name in enumerate(policies, start=1)],
         "videos": [shown for result in results if (shown := videos(folder, result))],
         "attention": None if attention is None else _attention(folder, attention),
-        # The summaries are of the command's help; what follows the semicolon is about its options.
+        # A summary is also the command's help: what follows its semicolon is about options.
         "baselines": {name: BASELINES[name].summary.partition(";")[0] for name in policies if name in BASELINES},
         "command": shlex.join(command),
         "repeat": [repetition(result) for result in results],
@@ -102,10 +98,8 @@ def write_report(
         "renderer": next((r.platform.gl_renderer for r in results if r.platform.gl_renderer), None),
         "data": data,
     }
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
     path = folder / PAGE
-    write_text(path, template.render(page))
+    write_text(path, templates(__package__).get_template("report.html").render(page))
     return path
 
 
@@ -113,7 +107,7 @@ def write_report(
 
 
 def summary(results: Sequence[Result]) -> str:
-    """What came out for the first policy, in a sentence."""
+    """The result of the first policy in a sentence."""
     name = results[0].policy.name
     parts = [
         f"{result.overall.successes} of {result.overall.episodes} episodes {place(result)}"
@@ -124,7 +118,7 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def table_row(result: Result) -> dict[str, Any]:
-    """Cells of the headline table."""
+    """Cells of a row of the first table."""
     steps = [row.steps for row in result.rows if row.success]
     return {
         "policy": result.policy.name,
@@ -137,7 +131,7 @@ def table_row(result: Result) -> dict[str, Any]:
 
 
 def videos(folder: Path, result: Result) -> dict[str, Any] | None:
-    """The first success and the first failure that have a video, and links to the other videos; nothing without any."""
+    """The first success and the first failure with a video, and links to the other videos; None if there are none."""
     kept = [(row, file) for row in result.rows if (file := video_file(folder, row)) is not None]
     if not kept:
         return None
@@ -148,7 +142,7 @@ def videos(folder: Path, result: Result) -> dict[str, Any] | None:
         found = [(file, _video(folder, row, file)) for row, file in kept if row.success is success]
         if found:
             file, first = found[0]
-            chosen.append(first | {"poster": _data_uri("image/jpeg", poster(file))})
+            chosen.append(first | {"poster": data_uri("image/jpeg", poster(file))})
         else:
             total = sum(row.success is success for row in result.rows)
             chosen.append({"outcome": outcome, "address": None, "total": total})
@@ -156,30 +150,8 @@ def videos(folder: Path, result: Result) -> dict[str, Any] | None:
     return {"policy": result.policy.name, "where": place(result), "chosen": chosen, "more": more}
 
 
-def video_file(folder: Path, row: EpisodeRow) -> Path | None:
-    """A row's video; nothing where there is none, or it lies outside the folder."""
-    if row.video is None:
-        return None
-    file = (folder / row.video).resolve()
-    return file if file.is_file() and file.is_relative_to(folder.resolve()) else None
-
-
-def poster(video: Path) -> bytes:
-    """The last frame of a video as JPEG: how it ended, to be seen before it is played."""
-    import av
-
-    try:
-        with av.open(str(video)) as container:
-            (last,) = deque(container.decode(video=0), maxlen=1)
-    except (av.FFmpegError, ValueError, IndexError) as error:
-        raise InvalidFileError("not a video", file=video, cure="evaluate the policy again") from error
-    data = io.BytesIO()
-    Image.fromarray(last.to_ndarray(format="rgb24")).save(data, "JPEG", quality=80)
-    return data.getvalue()
-
-
 def repetition(result: Result) -> dict[str, str]:
-    """How to get a result again."""
+    """The command, seed and weights that repeat a result."""
     return {
         "policy": result.policy.name,
         "where": place(result),
@@ -228,12 +200,8 @@ def _attention(folder: Path, view: AttentionView) -> dict[str, Any]:
 
 
 def _picture(folder: Path, name: str, drawn: tuple[Figure, list[dict[str, Any]]]) -> dict[str, str]:
-    """Save a figure; the PNG as it goes into the page, and the addresses of its other forms beside the page."""
+    """Save a figure; returns the PNG as a data URI, and the addresses of the SVG and CSV beside the page."""
     figure, rows = drawn
     png = save_figure(figure, folder / FIGURES / name, rows)
     beside = f"{FIGURES}/{name}"
-    return {"image": _data_uri("image/png", png.read_bytes()), "svg": f"{beside}.svg", "csv": f"{beside}.csv"}
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return {"image": data_uri("image/png", png.read_bytes()), "svg": f"{beside}.svg", "csv": f"{beside}.csv"}

@@ -1,4 +1,4 @@
-"""The whole job in a few minutes: record demonstrations, measure a policy beside baselines, write a report."""
+"""The demonstration: record demonstrations, measure a policy and two baselines, write a report, in a few minutes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from autoarm.results.platform import versions
 from autoarm.results.result import Result
@@ -19,37 +19,35 @@ from autoarm.runtime.files import read_json, write_text
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.strict import StrictModel
 
 if TYPE_CHECKING:
     from autoarm.demo.page import AttentionView
+    from autoarm.evaluation.engine import Progress as EpisodesDone
     from autoarm.policies.protocol import Policy
 
 REFERENCE_POLICY: Final = "act-five-spots"
-"""The policy that is shipped for this."""
+"""The policy that is measured by default; it is shipped with autoarm."""
 BASELINES: Final = ("nearest", "expert")
-"""What it is compared with: a look-up in the demonstrations just recorded, and the demonstrator itself."""
+"""Baselines it is compared with: a look-up in the demonstrations just recorded, and the scripted expert."""
 _FROM_DATASET: Final = ("nearest", "replay")
 Place = Literal["spots", "everywhere"]
 PLACES: Final[tuple[Place, ...]] = ("spots", "everywhere")
-"""Where the cube lies: as in the demonstrations, and then anywhere."""
+"""Where the cube lies: at the training spots, or anywhere in the work area."""
 
 MARKER: Final = "demo.json"
-"""Says that a folder is ours, so that it may be written over."""
+"""File that marks a folder as a demonstration's, which may be written over."""
 DATASET: Final = "dataset"
 RESULT: Final = "result.json"
 _VIDEOS: Final = "videos"
 _ANOTHER_FOLDER: Final = "run the demonstration in another folder"
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the name of the current step, how much of it is done, and how much there is."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DemoMarker(_Strict):
-    """The file `demo.json`: what the recorded demonstrations depend on."""
+class DemoMarker(StrictModel):
+    """The file `demo.json`: seed, image size and versions that the recorded demonstrations depend on."""
 
     schema_version: Literal[1] = 1
     made_by: Literal["autoarm demo"] = "autoarm demo"
@@ -58,14 +56,14 @@ class DemoMarker(_Strict):
     versions: dict[str, str]
 
 
-class DemoResult(_Strict):
+class DemoResult(StrictModel):
     """The file `result.json` of a demonstration.
 
     Attributes:
-        policy: As it was asked for.
-        results: One for each policy and place; their `video` paths start from the file's folder.
-        attention: How the first policy divides its attention in the report's picture; absent for one that has none.
-        seconds: What everything took.
+        policy: The policy as the command named it.
+        results: A result for each policy and place; their `video` paths are relative to the file's folder.
+        attention: Shares of the first policy's attention in the report's picture; absent if it has none.
+        seconds: Duration of the whole run.
     """
 
     schema_version: Literal[2] = 2
@@ -87,7 +85,7 @@ class DemoResult(_Strict):
 
 @dataclass(frozen=True)
 class DemoOutput:
-    """Where everything is, and what came out."""
+    """Paths of the report and the result file, and the result."""
 
     report: Path
     result_file: Path
@@ -108,16 +106,16 @@ def run_demo(
     recorded too; everything else is made again.
 
     Args:
-        out: Folder for it all: new, empty, or of an earlier run.
-        policy: What `autoarm.policies.loading.load_policy` takes.
-        seed: Of demonstrations and episodes.
-        episodes: For each policy, at the training spots and again anywhere in the work area.
+        out: Folder for everything: new, empty, or of an earlier run.
+        policy: A policy as `autoarm.policies.loading.load_policy` takes it.
+        seed: Random seed of demonstrations and episodes.
+        episodes: Number of episodes of each policy at the training spots, and as many anywhere in the work area.
         image_size: Height and width of the frames, recorded and shown to the policies; even numbers.
         on_progress: See `Progress`.
 
     Raises:
-        InvalidInputError: If the policy is not there, or an option makes no sense; before anything is written.
-        InvalidFileError: If the folder belongs to something else. Nothing in it is touched.
+        InvalidInputError: If there is no such policy, or an option is out of range; before anything is written.
+        InvalidFileError: If the folder holds something else; nothing in it is changed.
     """
     from autoarm.data.collect import collect
     from autoarm.demo.page import write_report
@@ -165,7 +163,7 @@ def run_demo(
 
 @dataclass(frozen=True)
 class _Run:
-    """What all parts of a demonstration share."""
+    """The options of a demonstration, and its steps."""
 
     out: Path
     seed: int
@@ -193,14 +191,10 @@ class _Run:
         if who in _FROM_DATASET:
             command += ["--dataset", str(self.dataset)]
         what = f"{who}, {'training spots' if cube == 'spots' else 'anywhere'}"
-        done = 0
-        self.report(what, done, self.episodes)
 
-        def count(_: object) -> None:
-            nonlocal done
-            done += 1
-            self.report(what, done, self.episodes)
-            if filmed and done == self.episodes:
+        def count(now: EpisodesDone) -> None:
+            self.report(what, now.done, now.total)
+            if filmed and now.done == now.total:
                 self.report(f"{what}: videos", 0, 1)
 
         # LeRobot's writer, used before, leaves the encoder's messages switched on.
@@ -213,7 +207,7 @@ class _Run:
                 dataset=self.dataset,
                 image_size=self.image_size,
                 videos=self.out / _VIDEOS / f"{file_name(who)}-{cube}" if filmed else None,
-                relative_to=self.out,
+                videos_from=self.out,
                 progress=count,
                 command=command,
             )
@@ -222,7 +216,7 @@ class _Run:
         return result
 
     def look(self, policy: str | Policy, result: Result) -> AttentionView | None:
-        """Where an ACT policy looks at the start of its first success, or of the first episode if there is none."""
+        """The attention of an ACT policy at the start of its first success, or else of the first episode."""
         from lerobot.policies.act.modeling_act import ACTPolicy
 
         from autoarm.demo.page import AttentionView
@@ -247,10 +241,10 @@ class _Run:
 
 
 def check_folder(out: Path) -> DemoMarker | None:
-    """What an earlier run left in a folder, if it did.
+    """The marker of an earlier run in a folder; None if the folder is new or empty.
 
     Raises:
-        InvalidFileError: If there is something else.
+        InvalidFileError: If the folder holds something else.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
@@ -262,7 +256,7 @@ def check_folder(out: Path) -> DemoMarker | None:
 
 
 def _load(policy: str, image_size: tuple[int, int]) -> str | Policy:
-    """The policy, loaded before anything is recorded; a baseline's name as it is, for it may need the recording."""
+    """Load the policy; the name of a baseline, which may need the recording, is returned as it is."""
     from autoarm.policies.loading import BASELINES as EVERY_BASELINE
     from autoarm.policies.loading import load_policy, shipped_policies
 
@@ -279,7 +273,7 @@ def _load(policy: str, image_size: tuple[int, int]) -> str | Policy:
 
 @contextmanager
 def _claim(out: Path, marker: DemoMarker) -> Iterator[None]:
-    """Hold the folder, alone, with nothing in it that this run would not make the same."""
+    """Lock the folder, and remove from it what this run will make anew."""
     from filelock import FileLock, Timeout
 
     before = check_folder(out)

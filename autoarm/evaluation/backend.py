@@ -102,12 +102,12 @@ def choose_robot(body: Body, robot: Path | None) -> Robot | None:
     return load_robot(robot)
 
 
-def describe_body(robot: Robot) -> BodyRecord:
+def describe_robot(robot: Robot) -> BodyRecord:
     """An arm, for a result."""
     return BodyRecord(kind="twin" if robot.is_twin else "real", type=robot.type, id=robot.id, success=robot.success)
 
 
-def check_body(
+def check_robot(
     robot: Robot,
     policy: Policy,
     *,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autoarm.results.result import FailureMode, Stage
 from gym_autoarm.scene import Box, Scene
-from gym_autoarm.task import LIFTED
+from gym_autoarm.task import LIFTED, in_box_frame
 
 REACHED: Final = 0.015
 """Metres between the cube's surface and the grasp site from which the cube counts as reached: the distance from the
@@ -22,7 +22,7 @@ NEAR_BOX: Final = 0.05
 
 
 @dataclass(frozen=True)
-class Ending:
+class EpisodeTrace:
     """What is known of a failed episode.
 
     Attributes:
@@ -40,7 +40,7 @@ class Ending:
     broken: bool = False
 
 
-def failure_mode(ending: Ending) -> FailureMode:
+def failure_mode(ending: EpisodeTrace) -> FailureMode:
     """The first of these that holds:
 
     - `error`: the policy broke.
@@ -72,8 +72,6 @@ def failure_mode(ending: Ending) -> FailureMode:
 
 def beside_box(point: NDArray[np.floating], box: Box) -> float:
     """Horizontal distance of a point from the inside of a box, metres; negative over its floor."""
-    yaw = np.deg2rad(box.yaw)
-    dx, dy = float(point[0]) - box.x, float(point[1]) - box.y
-    beyond = np.abs([dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw)]) - box.inner / 2
+    beyond = np.abs(in_box_frame(float(point[0]) - box.x, float(point[1]) - box.y, box.yaw)) - box.inner / 2
     outside = np.linalg.norm(np.maximum(beyond, 0.0))
     return float(outside) if outside else float(beyond.max())

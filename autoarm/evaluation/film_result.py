@@ -6,12 +6,11 @@ from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
-from autoarm.evaluation.bench import Film, start_tasks
+from autoarm.evaluation.engine import Execution, FilmTask, run
 from autoarm.evaluation.films import plan_films, with_films
 from autoarm.evaluation.recorded import open_recorded
 from autoarm.policies.protocol import Policy
 from autoarm.runtime.files import check_writable
-from autoarm.runtime.tasks import run_tasks
 from gym_autoarm.errors import InvalidInputError
 
 
@@ -54,12 +53,11 @@ def film_result(
             f"the result has no {unknown[0]!r}", field="axis", cure=f"choose from {', '.join(result.groups)}"
         )
     films = plan_films(result.policy.name, result.rows, file.with_suffix(""), axes or None)
-    tasks = [Film(recorded.episodes[each.row], each.path, each.text) for each in films]
-    start = start_tasks(recorded.source, recorded.policy, workers, None)
+    tasks = [FilmTask(recorded.episodes[each.row], each.path, each.text) for each in films]
     kept = []
-    with closing(run_tasks(tasks, start, workers=workers)) as done:
-        for count, (number, row) in enumerate(done, 1):
-            if row.success == result.rows[films[number].row].success:
+    with closing(run(recorded.source, recorded.policy, tasks, Execution(workers))) as done:
+        for count, (number, filmed) in enumerate(done, 1):
+            if filmed.row.success == result.rows[films[number].row].success:
                 kept.append(films[number])
             else:
                 films[number].path.unlink()

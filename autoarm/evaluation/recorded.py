@@ -8,8 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from autoarm.evaluation.bench import episode_key
-from autoarm.evaluation.evaluate import PolicySource
+from autoarm.evaluation.source import PolicySource
 from autoarm.policies.describe import describe_policy
 from autoarm.policies.loading import BASELINES, BLIND, shipped_policies
 from autoarm.policies.protocol import Policy
@@ -172,9 +171,9 @@ def _as_recorded(result: Result, planned: Sequence[Episode], file: Path) -> list
         )
     recorded = []
     for number, (row, episode) in enumerate(zip(result.rows, planned, strict=True)):
-        if row.key != episode_key(episode):
+        if row.key != episode.key:
             raise InvalidFileError(
-                f"is of {row.key}, and the setting asks for {episode_key(episode)}", file=file, field=f"rows.{number}"
+                f"is of {row.key}, and the setting asks for {episode.key}", file=file, field=f"rows.{number}"
             )
         if not is_same_scene(row.scene, scene_changes(episode.scene)):
             raise InvalidFileError("is not the scene of its seed", file=file, field=f"rows.{number}.scene")

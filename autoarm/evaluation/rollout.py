@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm.evaluation.backend import Env
-from autoarm.evaluation.failure import Ending, failure_mode
+from autoarm.evaluation.failure import EpisodeTrace, failure_mode
 from autoarm.policies.protocol import Policy
 from autoarm.results.result import EpisodeRow
 from autoarm.suite.episodes import Episode
@@ -74,7 +74,7 @@ def rollout(env: Env, policy: Policy, episode: Episode, table: Scene | None = No
         closest=None if np.isnan(cube).any() else closest_approach(grasp, cube),
         path_length=None if np.isnan(grasp).any() else path_length(grasp),
         jerk=mean_squared_jerk(joints[:, spec.ARM]),
-        failure=None if success else failure_mode(Ending(info["stage"], grasp, cube, scene, error is not None)),
+        failure=None if success else failure_mode(EpisodeTrace(info["stage"], grasp, cube, scene, error is not None)),
         error=error,
     )
     return Rollout(row, taken)

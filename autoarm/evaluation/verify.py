@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from autoarm.evaluation.bench import Progress, start_tasks
+from autoarm.evaluation.engine import Execution, Progress, run
 from autoarm.evaluation.recorded import open_recorded
 from autoarm.policies.protocol import Policy
 from autoarm.results.platform import describe_platform
 from autoarm.results.result import EpisodeRow, Interval, Platform, success_interval
-from autoarm.runtime.tasks import run_tasks
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 
@@ -101,23 +100,19 @@ def verify(
     """
     if sample is not None and sample < 1:
         raise InvalidInputError(f"{sample} rows verify nothing", field="sample", cure="at least 1")
-    if workers < 1:
-        raise InvalidInputError(f"{workers} processes do no work", field="workers", cure="at least 1")
+    how = Execution(workers, ray, progress)
     recorded = open_recorded(file, policy=policy, suite=suite, dataset=dataset, device=device)
     result, planned = recorded.result, recorded.episodes
     here = describe_platform(gl=recorded.policy.needs_images)
     changes = platform_changes(result.platform, here)
 
     chosen = choose_rows(len(planned), sample, seed)
-    report = progress or (lambda _: None)
-    report(Progress(0, len(chosen)))
+    how.report(Progress(0, len(chosen)))
     found: dict[int, EpisodeRow] = {}
-    tasks = [planned[number] for number in chosen]
-    start = start_tasks(recorded.source, recorded.policy, workers, ray)
-    with closing(run_tasks(tasks, start, workers=workers, ray=ray)) as done:
-        for index, row in done:
-            found[chosen[index]] = row
-            report(Progress(len(found), len(chosen), row))
+    with closing(run(recorded.source, recorded.policy, [planned[number] for number in chosen], how)) as done:
+        for index, each in done:
+            found[chosen[index]] = each.row
+            how.report(Progress(len(found), len(chosen), each.row))
     mismatches = [each for number in chosen for each in compare_rows(result.rows[number], found[number])]
     return Verification(
         same_platform=not changes,

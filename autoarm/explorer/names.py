@@ -1,4 +1,4 @@
-"""What people call features: a JSON file that can be shared and merged."""
+"""Names that people give to features, in a JSON file that can be shared and merged."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ DESCRIPTION_LENGTH: Final = 2000
 
 
 class Naming(BaseModel):
-    """What one feature is called.
+    """The name of a feature.
 
     Attributes:
         name: A few words.
-        description: What speaks for it, and against.
-        edited: When it was last changed.
+        description: Evidence for the name, and against it.
+        edited: Time of the last change.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,11 +33,11 @@ class Naming(BaseModel):
 
 
 class NamesFile(BaseModel):
-    """The file.
+    """Content of the file.
 
     Attributes:
         autoencoder: SHA-256 of the weights that the numbers of the features belong to.
-        features: By number.
+        features: Names, by the number of the feature.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,22 +49,22 @@ class NamesFile(BaseModel):
 
 @dataclass(frozen=True)
 class FeatureNames:
-    """Names and the file in which they are kept."""
+    """Names of features, and the file that holds them."""
 
     path: Path
     content: NamesFile
 
     @classmethod
     def load(cls, path: Path, autoencoder: str, *, must_exist: bool = False) -> FeatureNames:
-        """Read a file, or begin one.
+        """Read a file; a missing one gives no names yet.
 
         Args:
             path: The file.
-            autoencoder: SHA-256 of the weights they must belong to.
+            autoencoder: SHA-256 of the weights that the names must belong to.
             must_exist: Whether a missing file is an error.
 
         Raises:
-            InvalidFileError: If it is something else, or names the features of another autoencoder.
+            InvalidFileError: If it is no file of names, or belongs to another autoencoder.
         """
         if not path.exists() and not must_exist:
             return cls(path, NamesFile(autoencoder=autoencoder))
@@ -79,19 +79,19 @@ class FeatureNames:
         return cls(path, content)
 
     def get(self, feature: int) -> Naming | None:
-        """What a feature is called, if it has a name."""
+        """Name and description of a feature; None if it has none."""
         return self.content.features.get(feature)
 
     def label(self, feature: int) -> str:
-        """Number and name."""
+        """Number and name of a feature."""
         naming = self.get(feature)
         return f"{feature}: {naming.name}" if naming and naming.name else str(feature)
 
     def named(self, feature: int, name: str, description: str, now: datetime | None = None) -> FeatureNames:
-        """With another name for a feature; no name and no description take it away.
+        """A copy with another name for a feature; an empty name and description remove it.
 
         Raises:
-            InvalidInputError: If they are too long.
+            InvalidInputError: If the name or the description is too long.
         """
         name, description = " ".join(name.split()), description.strip()
         for field, text, most in (("name", name, NAME_LENGTH), ("description", description, DESCRIPTION_LENGTH)):
@@ -104,7 +104,7 @@ class FeatureNames:
         return self._with(features)
 
     def merged(self, other: FeatureNames) -> FeatureNames:
-        """With what another file has; where both name a feature, the later one holds."""
+        """A copy with the names of another file added; where both name a feature, the later edit wins."""
         features = dict(self.content.features)
         for feature, naming in other.content.features.items():
             if feature not in features or naming.edited > features[feature].edited:
@@ -112,7 +112,7 @@ class FeatureNames:
         return self._with(features)
 
     def save(self) -> None:
-        """Write the file, in order of the numbers, so that two versions can be compared line by line."""
+        """Write the file in order of the features' numbers, so that versions can be compared line by line."""
         check_writable(self.path)
         write_text(self.path, self.content.model_dump_json(indent=1) + "\n")
 

@@ -1,8 +1,7 @@
-"""The page, by Gradio. It sends nothing anywhere, and serves no file but its own."""
+"""The explorer's page, made with Gradio. It sends nothing to other machines, and serves no file but its own."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from autoarm.explorer.names import DESCRIPTION_LENGTH, NAME_LENGTH, FeatureNames
 from autoarm.explorer.records import FeatureRecords
 from autoarm.interp.autoencoder.features import Order
 from gym_autoarm.errors import AutoArmError, InvalidInputError
+from gym_autoarm.extras import require_extra
 
 _STYLE: Final = """
 .gallery { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)); }
@@ -29,12 +29,12 @@ _MOST: Final = 24
 
 @dataclass
 class Session:
-    """What the page's visitors share: the records, and the names as they are now.
+    """What all visitors of the page share: the records and the current names.
 
     Attributes:
-        records: Of the features.
-        names: Changed when somebody saves one.
-        read_only: Whether nobody can.
+        records: The records of the features.
+        names: Current names; saving one replaces them.
+        read_only: Whether names cannot be saved.
     """
 
     records: FeatureRecords
@@ -45,14 +45,14 @@ class Session:
         self._lock = Lock()
 
     def choices(self, by: Order) -> list[tuple[str, int]]:
-        """Labels and numbers of the features, in order."""
+        """Labels and numbers of the features, in the order `by`."""
         return [(self.names.label(feature), feature) for feature in self.records.order(by)]
 
     def save(self, feature: int, name: str, description: str) -> str:
-        """Name a feature and write the file; says what became of it.
+        """Name a feature and write the file; returns a message.
 
         Raises:
-            InvalidInputError: If the page is read only, there is no such feature, or the words are too many.
+            InvalidInputError: If the page is read only, there is no such feature, or a text is too long.
         """
         if self.read_only:
             raise InvalidInputError("this page is read only", field="name", cure="start it without --read-only")
@@ -65,30 +65,31 @@ class Session:
 
 
 def require_gradio() -> Any:
-    """Gradio. Raises `InvalidInputError` if it is not installed."""
-    if importlib.util.find_spec("gradio") is None:
-        raise InvalidInputError("Gradio is not installed", field="explore", cure='pip install "autoarm[explore]"')
-    # Read when it is imported.
+    """Gradio. Raises `MissingDependencyError` if it is not installed."""
+    require_extra("gradio", "Gradio", "explore")
+    # Gradio reads this when it is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     return import_module("gradio")
 
 
 def build_page(records: FeatureRecords, names: FeatureNames, *, read_only: bool = False) -> Any:
-    """Gradio's `Blocks` with everything wired up.
+    """Build the page as Gradio `Blocks`.
 
     Args:
-        records: What there is about the features.
-        names: What they are called so far.
-        read_only: Show names and take none; then there is nothing on the server that would save one.
+        records: The records of the features.
+        names: Their names so far.
+        read_only: Only show names; the server then has no function that saves one.
     """
     gr = require_gradio()
     session = Session(records, names, read_only)
     features = [feature for _, feature in session.choices("variance")]
     if not features:
-        raise InvalidInputError("no feature is ever there", field="folder", cure="train with more samples")
+        raise InvalidInputError("no feature is ever active", field="folder", cure="train with more samples")
     first, episode = features[0], records.episodes[0]
     with gr.Blocks(title="Features of a policy", analytics_enabled=False) as page:
-        gr.Markdown("# Features\nEach is something that the network tells apart at a patch, or at one of its tokens.")
+        gr.Markdown(
+            "# Features\nEach is something that the network represents at a patch of a view or at another token."
+        )
         with gr.Row():
             order = gr.Dropdown(list(get_args(Order)), value="variance", label="Order", elem_id="order")
             feature = gr.Dropdown(session.choices("variance"), value=first, label="Feature", elem_id="feature")
@@ -162,13 +163,13 @@ def serve(page: Any, host: str = "127.0.0.1", port: int | None = None, *, wait: 
     """Serve the page, by default to this machine alone.
 
     Args:
-        page: Of `build_page`.
+        page: The page that `build_page` made.
         host: Address to listen at.
-        port: A free one if None.
-        wait: Until interrupted.
+        port: Port; None takes a free one.
+        wait: Whether to return only when interrupted.
 
     Returns:
-        Gradio's application, local address and public address, of which there is none.
+        Gradio's application, the local address, and the public address, which is always None.
 
     Raises:
         InvalidInputError: If it cannot listen there.
@@ -188,7 +189,7 @@ def serve(page: Any, host: str = "127.0.0.1", port: int | None = None, *, wait: 
             mcp_server=False,
             enable_monitoring=False,
             allowed_paths=[],
-            # Letters of this machine's own: Gradio's themes would fetch theirs.
+            # Fonts of this machine: Gradio's themes would download theirs.
             theme=gr.themes.Default(font=list(_FONTS), font_mono=["monospace"]),
             css=_STYLE,
         )

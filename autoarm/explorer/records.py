@@ -1,4 +1,4 @@
-"""A folder of `autoarm interp sae`, read once and asked often."""
+"""Reads a folder that `autoarm interp sae` wrote, and answers questions about its features."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _COLUMNS: Final = ("frame", "episode", "step", "cube_x", "cube_y", *spec.CAMERAS
 
 @dataclass(frozen=True)
 class Example:
-    """A moment at which a feature is there.
+    """A moment at which a feature is active.
 
     Attributes:
-        observation: Its number in the folder.
-        episode: Of the dataset.
-        step: In the episode.
-        activation: How much it is there, at the token where it is most.
-        views: Both cameras' frames side by side, tinted where it is.
+        observation: Number of the observation in the folder.
+        episode: Number of the episode in the dataset.
+        step: Step of the episode.
+        activation: Largest activation over the tokens.
+        views: Both cameras' frames side by side, tinted where the feature is active.
     """
 
     observation: int
@@ -55,13 +55,13 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class FeatureRecords:
-    """What there is about the features.
+    """What the folder holds about the features.
 
     Attributes:
         identity: SHA-256 of the autoencoder.
-        activations: Of all features.
-        ranks: Of each feature.
-        columns: Of the observations, by name; the cameras' hold JPEG.
+        activations: Activations of all features.
+        ranks: Statistics of each feature.
+        columns: Columns of the observations, by name; the cameras' columns hold JPEG.
     """
 
     identity: str
@@ -96,30 +96,30 @@ class FeatureRecords:
 
     @property
     def episodes(self) -> list[int]:
-        """Numbers of the episodes there are observations of."""
+        """Numbers of the episodes with observations."""
         return [int(episode) for episode in np.unique(self.columns["episode"])]
 
     def order(self, by: Order) -> list[int]:
-        """Features that are there at all, largest first."""
+        """Features that are ever active, in the order `by`, largest first."""
         return [rank.feature for rank in ranked(self.ranks, by)]
 
     def examples(self, feature: int, count: int = 8, *, per_episode: bool = False) -> list[Example]:
-        """The moments at which a feature is most; with `per_episode` the best of each episode alone."""
+        """The moments at which a feature is most active; with `per_episode` only the first of each episode."""
         chosen = top_examples(self.activations, feature, count, self.columns["episode"] if per_episode else None)
         mine = self.activations.activation[self.activations.feature == feature]
         top = float(mine.max()) if len(mine) else 0.0
         return [self._example(feature, int(number), top) for number in chosen]
 
     def clip(self, feature: int, observation: int, seconds: float = 2.0) -> tuple[list[Frame], list[float]]:
-        """What happens around a moment, as far as its episode was looked at.
+        """A clip around a moment, from the observations of its episode.
 
         Args:
-            feature: Tinted where it is.
-            observation: The moment.
-            seconds: From the first frame to the last, the moment in their middle.
+            feature: The feature; frames are tinted where it is active.
+            observation: Number of the observation in the middle of the clip.
+            seconds: Length of the clip.
 
         Returns:
-            Both cameras' frames side by side, and how long each is to be seen, seconds, at the arm's own pace.
+            Both cameras' frames side by side, and for how many seconds each is shown, at the arm's own pace.
         """
         self.activations.check(feature)
         step, episode = self.columns["step"], self.columns["episode"]
@@ -134,7 +134,7 @@ class FeatureRecords:
         return [self._example(feature, int(row), top).views for row in rows], [float(each) for each in shown]
 
     def curve(self, feature: int, episode: int) -> tuple[NDArray[np.int64], Floats]:
-        """Steps of an episode and how much a feature is there at each, at the token where it is most."""
+        """Steps of an episode, and the largest activation of a feature over the tokens at each."""
         self.activations.check(feature)
         if episode not in self.episodes:
             raise InvalidInputError(f"there is no episode {episode}", field="episode", cure="choose one of the list")
@@ -142,7 +142,7 @@ class FeatureRecords:
         return self.columns["step"][rows], self._values(feature)[rows]
 
     def whereabouts(self, feature: int) -> dict[str, float]:
-        """How a feature's activation divides between the cameras' patches and other tokens; sums to 1, if any."""
+        """Shares of a feature's activation in each camera's patches and in other tokens; empty if never active."""
         self.activations.check(feature)
         mine = self.activations.feature == feature
         token, much = self.activations.token[mine], self.activations.activation[mine]
@@ -155,7 +155,7 @@ class FeatureRecords:
         return {name: share / total for name, share in shares.items()} if total else {}
 
     def places(self, feature: int) -> tuple[NDArray[np.float64], Floats]:
-        """Where the cube lay in each episode `(n, 2)`, metres, and how much a feature is there on average `(n,)`."""
+        """Cube position in each episode `(n, 2)`, metres, and mean activation of a feature there `(n,)`."""
         self.activations.check(feature)
         values, episode = self._values(feature), self.columns["episode"]
         first = [int(np.flatnonzero(episode == number)[0]) for number in self.episodes]

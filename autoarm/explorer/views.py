@@ -1,8 +1,7 @@
-"""What the page shows of a feature, as HTML: pictures in it, so that no file is served."""
+"""What the page shows of a feature, as HTML with the pictures in it, so that no file has to be served."""
 
 from __future__ import annotations
 
-import base64
 import io
 from html import escape
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from PIL import Image
 
 from autoarm.explorer.records import FeatureRecords
 from autoarm.figures.style import FAINT, POLICY_COLOURS, new_figure
+from autoarm.pages.pictures import data_uri
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 _REMARK = (
-    "Episodes: over how many it spreads, as if it were in so many alike. Memorisation: 0, in all alike; 1, in one"
-    " alone; by chance: what being rare alone amounts to. A feature that is at other tokens (joints, latent) has no"
-    " patch to colour."
+    "Episodes: the effective number of episodes that it is active in. Memorisation: 0 if it is equally active in all"
+    " episodes, 1 if in one alone; by chance: the value expected from its rarity alone. A feature that is active at"
+    " other tokens (joints, latent) has no patch to colour."
 )
 
 
@@ -31,10 +31,10 @@ def facts(records: FeatureRecords, feature: int) -> str:
     records.activations.check(feature)
     rank = records.ranks[feature]
     cells = {
-        "there in": f"{100 * rank.frequency:.1f} % of the observations",
+        "active in": f"{100 * rank.frequency:.1f} % of the observations",
         "episodes": f"{rank.episodes:.1f} of {len(records.episodes)}",
         "memorisation": f"{rank.memorisation:.2f} (by chance {rank.chance:.2f})",
-        "at most": f"{rank.maximum:.2f}",
+        "maximum": f"{rank.maximum:.2f}",
         "where": ", ".join(f"{name} {100 * share:.0f} %" for name, share in records.whereabouts(feature).items()),
     }
     parts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in cells.items())
@@ -42,22 +42,22 @@ def facts(records: FeatureRecords, feature: int) -> str:
 
 
 def gallery(records: FeatureRecords, feature: int, count: int, *, per_episode: bool, moving: bool = False) -> str:
-    """The moments at which a feature is most, both cameras side by side, tinted where it is; or clips around them."""
+    """Moments at which a feature is most active, both views side by side and tinted; if `moving`, clips around them."""
     examples = records.examples(feature, count, per_episode=per_episode)
     if not examples:
-        return "<p>This feature is there at no observation.</p>"
+        return "<p>This feature is active at no observation.</p>"
     figures = []
     for each in examples:
         about = escape(f"episode {each.episode}, step {each.step}: {each.activation:.2f}")
         address = _clip(*records.clip(feature, each.observation)) if moving else _jpeg(each.views)
         picture = f'<img src="{address}" alt="{about}">'
         figures.append(f"<figure>{picture}<figcaption>{about}</figcaption></figure>")
-    heading = '<h3>Where it is strongest</h3><p class="remark">Top and lateral view, coloured where the feature is.</p>'
+    heading = '<h3>Where it is strongest</h3><p class="remark">Top and lateral view, coloured where it is active.</p>'
     return f'{heading}<div class="gallery">{"".join(figures)}</div>'
 
 
 def curve(records: FeatureRecords, feature: int, episode: int) -> str:
-    """A feature over an episode."""
+    """Activation of a feature over the steps of an episode."""
     steps, values = records.curve(feature, episode)
     with new_figure(6.4, 2.4) as figure:
         axes = figure.subplots()
@@ -69,7 +69,7 @@ def curve(records: FeatureRecords, feature: int, episode: int) -> str:
 
 
 def table(records: FeatureRecords, feature: int) -> str:
-    """A feature by where the cube lay, the table seen from above with the arm at the bottom."""
+    """Mean activation by the cube's position, the table seen from above with the arm at the bottom."""
     places, means = records.places(feature)
     if not len(places):
         return "<p>The dataset does not say where the cube lay.</p>"
@@ -87,20 +87,20 @@ def table(records: FeatureRecords, feature: int) -> str:
 def _picture(figure: Figure, alt: str) -> str:
     data = io.BytesIO()
     figure.savefig(data, format="png")
-    address = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+    address = data_uri("image/png", data.getvalue())
     return f'<img src="{address}" alt="{escape(alt)}" style="max-width:100%;height:auto">'
 
 
 def _clip(frames: list[Frame], seconds: list[float]) -> str:
-    """Frames as a picture that moves, for ever."""
+    """Frames as an animated picture that repeats for ever."""
     data = io.BytesIO()
     first, *others = (Image.fromarray(np.ascontiguousarray(frame)) for frame in frames)
     durations = [max(1, round(1000 * each)) for each in seconds]
     first.save(data, "WEBP", save_all=True, append_images=others, duration=durations, loop=0, quality=70, method=0)
-    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return data_uri("image/webp", data.getvalue())
 
 
 def _jpeg(frame: Frame) -> str:
     data = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(frame)).save(data, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+    return data_uri("image/jpeg", data.getvalue())

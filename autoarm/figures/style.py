@@ -1,4 +1,4 @@
-"""How every figure looks, what the parts of a result are called, and how a figure is saved."""
+"""The common style of all figures, and how a figure is saved."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _STYLE: Final[Any] = {  # Matplotlib types it as a dictionary of some 300 litera
 
 @contextmanager
 def new_figure(width: float, height: float) -> Iterator[Figure]:
-    """An empty figure of a size in inches, in the common style; what is drawn in the block gets it too."""
+    """An empty figure of a size in inches; it and all that is drawn in the `with` block have the common style."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -60,7 +60,7 @@ def save_figure(figure: Figure, stem: Path, rows: Sequence[Mapping[str, Any]]) -
     """Write `stem`.png, `stem`.svg and the data shown as `stem`.csv; returns the PNG's path.
 
     Raises:
-        InvalidInputError: If there are no rows: a figure of nothing.
+        InvalidInputError: If there are no rows.
         InvalidFileError: If the files cannot be written.
     """
     from matplotlib import rc_context

@@ -1,4 +1,4 @@
-"""`build_leaderboard`: a folder of results in, a static site out."""
+"""`build_leaderboard` makes a static site from a folder of results."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from autoarm.demo.page import poster, video_file
 from autoarm.figures.style import save_figure
 from autoarm.leaderboard import pages
 from autoarm.leaderboard.entries import Entry, load_boards, unique_slugs
 from autoarm.leaderboard.pages import Ranked
 from autoarm.leaderboard.ranking_figure import ROLE_COLOURS, ranking
+from autoarm.pages.pictures import poster
+from autoarm.pages.templates import templates
 from autoarm.results.plots.axis_curves import MOST, axis_curves
 from autoarm.results.plots.failures import OUTCOME_COLOURS, failures, outcome
+from autoarm.results.videos import video_file
 from autoarm.runtime.files import replace_folder
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 MARK: Final = "autoarm leaderboard"
-"""What the front page names as its generator: only a folder with such a page is ever replaced."""
+"""Generator that the front page names; only a folder with such a page is ever replaced."""
 ASSETS: Final = ("site.css", "site.js", "compare.js")
-_TEMPLATES: Final = "templates"
 
 
 def build_leaderboard(
@@ -36,17 +36,17 @@ def build_leaderboard(
     """Build the site.
 
     It consists of `index.html` with the rankings, and for each suite a folder with a page for each policy, the
-    comparison of any two, the results themselves, videos, and figures. It asks nothing of the network and works from a
-    file or from any web server.
+    comparison of any two, the results themselves, videos, and figures. It needs no network and works from a folder as
+    well as from a web server.
 
     Args:
         results: Folder with result files at any depth; see `autoarm.leaderboard.entries.load_boards`.
         out: Folder for the site. An older site in its place is replaced once the new one is complete.
-        title: Of the site.
-        progress: Called with what is being made.
+        title: Title of the site.
+        progress: Called with the name of each part before it is made.
 
     Returns:
-        The front page.
+        Path of the front page.
 
     Raises:
         InvalidInputError: If there are no results, or `out` holds anything but such a site.
@@ -87,13 +87,7 @@ def _check_place(out: Path, results: Path) -> None:
 def _write_site(
     folder: Path, boards: Sequence[Ranked], results: Path, title: str, report: Callable[[str], None]
 ) -> None:
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=FunctionLoader(lambda name: _resource(f"{_TEMPLATES}/{name}")),
-    )
+    environment = templates(__package__, "templates")
     suites = [{"slug": each.board.slug, "title": each.board.title} for each in boards]
 
     def page(path: Path, template: str, **content: Any) -> None:
@@ -127,7 +121,7 @@ def _write_site(
 
 
 def _videos(place: Path, entry: Entry) -> list[dict[str, Any]]:
-    """Copy an entry's videos into the site, each with a picture of how it ended; addresses from the policy's page."""
+    """Copy an entry's videos into the site, each with its last frame as poster; addresses are relative to its page."""
     kept = [(row, file) for row in entry.result.rows if (file := video_file(entry.file.parent, row)) is not None]
     names = unique_slugs(f"{pages.episode_name(row)} {'success' if row.success else 'failure'}" for row, _ in kept)
     target = place / "videos" / entry.slug
@@ -164,7 +158,7 @@ def _at[F, R](drawn: tuple[F, R], stem: Path) -> tuple[F, Path, R]:
 
 
 def _embedded(data: Any) -> Markup:
-    """JSON for a script element: nothing in it can end the element."""
+    """JSON for a script element, escaped so that nothing in it ends the element."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
@@ -178,7 +172,7 @@ def _colours() -> str:
 
 
 def _named(results: Path) -> str:
-    """The folder as commands name it; a place of one machine is of no use on another."""
+    """The folder of results as commands on the pages name it; an absolute path means nothing on other machines."""
     return "benchmarks/results" if results.is_absolute() else results.as_posix()
 
 

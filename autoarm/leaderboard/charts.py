@@ -1,4 +1,4 @@
-"""The site's drawings: small, inline, in the style sheet's colours."""
+"""The site's charts and map as inline SVG; the style sheet colours them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gym_autoarm import spec
 from gym_autoarm.scene import Box
 
 WIDTH: Final = 320
-"""Units across a chart; a phone shows about one a pixel, so that 11 units of text can be read."""
+"""Width of a chart, in units of about a pixel on a phone, so that text of 11 units can be read."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """An episode on the map: axis, where the cube lay (metres), outcome, and what happened in words."""
+    """An episode on the map: axis, cube position (metres), success, and the outcome in words."""
 
     axis: str
     x: float
@@ -32,11 +32,11 @@ class Marker:
 
 
 NEAR_SPOT: Final = 0.008
-"""Metres from a training spot within which episodes are counted in its ring: as markers they would hide each other."""
+"""Distance from a training spot, metres, within which episodes are counted in its ring; markers would overlap."""
 
 
 def score_bar(score: Estimate, role: str, label: str) -> Markup:
-    """A score with its interval on a scale from 0 to 100 %, for a cell of a table."""
+    """A score and its interval on a scale from 0 to 100 %, for a table cell."""
     left, width, middle = 6.0, 168.0, 10.0
     marks = [line(left + width * share, 2, left + width * share, 18, "grid") for share in (0, 0.25, 0.5, 0.75, 1)]
     low, value, high = (left + width * each for each in (score.low, score.estimate, score.high))
@@ -46,11 +46,11 @@ def score_bar(score: Estimate, role: str, label: str) -> Markup:
 
 
 def curve(axis: AxisRecord, levels: Mapping[str, Interval]) -> Markup:
-    """Success over the levels' values, with the band of their 95 % Wilson intervals.
+    """Success rate against the levels' values, with a band of 95 % Wilson intervals.
 
     Args:
-        axis: All of its levels have values.
-        levels: Success at each.
+        axis: An axis whose levels all have values.
+        levels: Success rate at each level.
     """
     height, left, right, top, bottom = 190.0, 38.0, WIDTH - 14.0, 12.0, 150.0
     points = sorted((record.value or 0.0, name) for name, record in axis.levels.items() if name in levels)
@@ -85,7 +85,7 @@ def curve(axis: AxisRecord, levels: Mapping[str, Interval]) -> Markup:
 
 
 def bars(title: str, levels: Mapping[str, Interval]) -> Markup:
-    """Success at levels that have no order, each a bar with its 95 % Wilson interval."""
+    """Success rate at levels without an order: a bar for each, with its 95 % Wilson interval."""
     left, width, step = 2.0, WIDTH - 64.0, 34.0
     height = 8 + step * len(levels) + 16
     parts = [
@@ -109,7 +109,7 @@ def bars(title: str, levels: Mapping[str, Interval]) -> Markup:
 
 
 def stack(shares: Sequence[tuple[str, int]], label: str) -> Markup:
-    """Counts of outcomes as one bar: kind (a class of the style sheet) and count of each, in order."""
+    """Counts of outcomes as one stacked bar; an outcome is also the name of its class in the style sheet."""
     total = sum(count for _, count in shares)
     parts, start = [], 0.0
     for kind, count in shares:
@@ -124,8 +124,8 @@ def stack(shares: Sequence[tuple[str, int]], label: str) -> Markup:
 def table_map(markers: Sequence[Marker], label: str) -> Markup:
     """The table from above as the top camera sees it; one unit is a millimetre.
 
-    Every episode is drawn where its cube lay, those at a training spot together as a ring; the box at its usual place,
-    which a few episodes change.
+    Every episode is drawn where its cube lay; those at a training spot are drawn together as a ring. The box is drawn
+    at its usual place, although some episodes move it.
     """
     box = Box()
     (x_low, x_high), (y_low, y_high) = VIEW
@@ -171,7 +171,7 @@ def table_map(markers: Sequence[Marker], label: str) -> Markup:
 
 
 def _ring(x: float, y: float, spot: str, axis: str, markers: Sequence[Marker]) -> Markup:
-    """Successes and failures at a spot as a ring, on one axis or (`""`) on all; only the latter is shown at first."""
+    """A ring divided by successes and failures at a spot, for one axis or, shown at first, for all (`""`)."""
     if not markers:
         return Markup()
     count, successes, radius = len(markers), sum(marker.success for marker in markers), 7.5
@@ -191,12 +191,12 @@ def _ring(x: float, y: float, spot: str, axis: str, markers: Sequence[Marker]) -
 
 
 def percent(share: float) -> str:
-    """A share without decimals."""
+    """A share in per cent, without decimals."""
     return f"{100 * share:.0f} %"
 
 
 def counted(interval: Interval) -> str:
-    """A rate with its counts and bounds, in words."""
+    """Counts, rate and interval as text."""
     bounds = f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
     return f"{interval.successes} of {interval.episodes}, {percent(interval.rate)} ({bounds})"
 

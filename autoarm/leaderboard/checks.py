@@ -1,4 +1,4 @@
-"""Whether a result is whole: a digest shows who edited a file carelessly, this shows who left out the failures."""
+"""Whether a result is complete. Its digest detects an edited file; these checks detect omitted episodes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gym_autoarm.errors import InvalidFileError
 
 
 def check_whole(result: Result, suite: SuiteRecord, file: Path) -> None:
-    """Raise `InvalidFileError` unless every episode is there once and the rates are those of the rows.
+    """Raise `InvalidFileError` unless every episode is there once and the rates follow from the rows.
 
-    That the rows are also true only `autoarm verify` can say, which runs them again.
+    Whether the rows are true, only `autoarm verify` can tell, by running them again.
 
     Args:
-        result: Its rows are of axes and levels of `suite`.
-        suite: What the result says it ran.
-        file: For the error.
+        result: A result whose rows have axes and levels of `suite`.
+        suite: The suite that the result says it ran.
+        file: File that the error names.
     """
     numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row in result.rows:

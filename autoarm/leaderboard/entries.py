@@ -1,4 +1,4 @@
-"""What competes: result files, read, checked and put together by suite."""
+"""Reads result files, checks them, and groups them by suite."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Entry:
 
     Attributes:
         file: Where it was read from.
-        address: The same from the results' folder, with slashes.
-        slug: Names its page and files; unique on the board.
-        result: What was measured. A policy that moved another arm than the simulated one has that arm in its name.
+        address: Path relative to the folder of results, with slashes.
+        slug: Name of its page and files; unique on the board.
+        result: The result. If another arm than the simulated one moved, the policy's name says which.
     """
 
     file: Path
@@ -39,12 +39,12 @@ class Board:
     """All results on one suite.
 
     Attributes:
-        name: Of the suite.
-        version: Of the suite.
-        sha256: Of the suite's content.
-        slug: Names its folder in the site; unique.
-        axes: All that any entry ran, in the suite's order.
-        entries: By name.
+        name: Name of the suite.
+        version: Version of the suite.
+        sha256: SHA-256 of the suite's content.
+        slug: Name of its folder in the site; unique.
+        axes: All axes that any entry ran, in the suite's order.
+        entries: The results, in order of their policies' names.
     """
 
     name: str
@@ -56,17 +56,17 @@ class Board:
 
     @property
     def title(self) -> str:
-        """Name and version, the latter once."""
+        """Name and version; a name that ends with its version stays as it is."""
         return _versioned(self.name, self.version, " ")
 
 
 def load_boards(folder: Path) -> list[Board]:
-    """Read every result below `folder`, and put together what was measured on the same suite.
+    """Read every result in `folder` and its subfolders, and group them by suite.
 
     Raises:
         InvalidInputError: If there is no such folder, or there are no results in it.
-        InvalidFileError: If a file is not a result on a suite, was edited, has the name of another one, or was measured
-            on a suite that was changed without a new version; it names the file.
+        InvalidFileError: If a file is not a result on a suite, was edited, names the same policy as another file, or
+            was measured on a suite that was changed without a new version; it names the file.
     """
     if not folder.is_dir():
         raise InvalidInputError("there is no such folder", file=folder, field="results")
@@ -116,7 +116,7 @@ def _load(file: Path) -> tuple[Result, SuiteRecord]:
                 raise InvalidFileError("has no episodes", file=file, field=where, cure="measure again")
     check_whole(result, suite, file)
     if (body := result.platform.body) is not None:
-        # A policy stands beside itself on another body: in every table and drawing by its name.
+        # The same policy may also be there on the simulated arm: its name tells the two apart.
         policy = result.policy.model_copy(update={"name": f"{result.policy.name} on {body}"})
         result = result.model_copy(update={"policy": policy})
     return result, suite
@@ -151,7 +151,7 @@ def _board(folder: Path, slug: str, found: list[tuple[Path, Result, SuiteRecord]
 
 
 def _axes(suites: list[SuiteRecord]) -> dict[str, AxisRecord]:
-    # Whoever ran most axes knows their order; axes that only others ran follow.
+    # The order of the entry with most axes; axes that only others ran follow.
     axes: dict[str, AxisRecord] = {}
     for suite in sorted(suites, key=lambda each: -len(each.axes)):
         for name, axis in suite.axes.items():

@@ -1,4 +1,4 @@
-"""What the pages say: plain data for the templates."""
+"""The content of the pages, as plain data for the templates."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from markupsafe import Markup
 
 from autoarm.leaderboard.charts import Marker, bars, counted, curve, percent, score_bar, stack, table_map
-from autoarm.leaderboard.comparison import Comparison, compare
 from autoarm.leaderboard.entries import Board, Entry
 from autoarm.leaderboard.ranking import Standing, standings
+from autoarm.results.comparison import PairedResults, compare_results
 from autoarm.results.plots.axis_curves import has_scale
 from autoarm.results.plots.failures import outcome, outcome_counts
 from autoarm.results.result import AxisRecord, EpisodeRow, Interval, Result
@@ -25,27 +25,27 @@ from gym_autoarm.scene_data import restore_scene
 
 ROLES: Final = {
     "policy": "competes",
-    "ceiling": "knows what a policy cannot, and shows what is possible",
-    "control": "explains: it lacks something, or is given something, on purpose",
-    "floor": "does without the cameras or without thought: no policy should be below it",
+    "ceiling": "is told what a policy cannot know, and shows what is possible",
+    "control": "lacks something, or is told something, on purpose, to explain the results of others",
+    "floor": "ignores the cameras or does nothing sensible: no policy should score below it",
 }
 OUTCOMES: Final = {
     "success": "the cube lies in the box",
-    "timeout": "time ran out with the cube held, in the air, or not yet at rest",
-    "missed-box": "let go over the box or beside it, and missed",
-    "dropped": "lifted, and lost elsewhere",
-    "missed-grasp": "the gripper was there, but lifted nothing",
+    "timeout": "time ran out while the cube was held, in the air, or still moving",
+    "missed-box": "released the cube over or beside the box, and missed",
+    "dropped": "lifted the cube, and lost it elsewhere",
+    "missed-grasp": "the gripper reached the cube, but did not lift it",
     "never-reached": "the gripper never came near the cube",
-    "error": "the policy raised an error, or gave unusable actions",
-    "unknown": "not in the box; a real arm does not know how it came to that",
+    "error": "the policy raised an error, or returned unusable actions",
+    "unknown": "not in the box; on a real arm the cause is not measured",
 }
 DISCORDANT: Final = 0.2
-"""Share of episodes on which two similar policies typically differ, for the note on what can be told apart."""
+"""Share of episodes that end differently for two similar policies, assumed for the smallest detectable difference."""
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A board with its ranking; `standings[i]` is of `entries[i]`."""
+    """A board with its ranking; `standings[i]` belongs to `entries[i]`."""
 
     board: Board
     entries: tuple[Entry, ...]
@@ -109,10 +109,10 @@ def policy_page(found: Ranked, entry: Entry, results: str, videos: Sequence[dict
     """A policy's page.
 
     Args:
-        found: The ranking it is in.
-        entry: Whose page.
-        results: The folder of results, as it is named in commands.
-        videos: Of its episodes; see `autoarm.leaderboard.build`.
+        found: The ranking that holds the entry.
+        entry: The entry.
+        results: The folder of results, as commands on the page name it.
+        videos: Its videos, as `autoarm.leaderboard.build` lists them.
     """
     result, board = entry.result, found.board
     suite = result.setting.suite
@@ -149,14 +149,14 @@ def policy_page(found: Ranked, entry: Entry, results: str, videos: Sequence[dict
 
 
 def _rival(found: Ranked, entry: Entry) -> str | None:
-    """Whom one would compare it with first: the best other one that competes, or else the best other one."""
+    """The policy to compare it with first: the best other competitor, or else the best other entry."""
     others = [each for each in found.entries if each is not entry]
     competing = [each for each in others if each.result.policy.role == "policy"]
     return next((each.name for each in competing + others), None)
 
 
 def charts(axes: dict[str, AxisRecord], result: Result) -> list[dict[str, Any]]:
-    """A chart for each axis that has levels, and one for all that have none."""
+    """A chart for each axis with levels, and one for all axes without."""
     found = []
     points = {axis.title: result.groups[name] for name, axis in axes.items() if list(axis.levels) == [""]}
     if points:
@@ -170,7 +170,7 @@ def charts(axes: dict[str, AxisRecord], result: Result) -> list[dict[str, Any]]:
 
 
 def axis_table(axes: dict[str, AxisRecord], result: Result) -> list[dict[str, Any]]:
-    """The charts' numbers: a row for each axis, and one for each of its levels."""
+    """The numbers in the charts: a row for each axis and for each of its levels."""
     rows = []
     for name, axis in axes.items():
         rows.append({"title": axis.title, "level": "", "cells": _cells(result.groups[name])})
@@ -183,7 +183,7 @@ def axis_table(axes: dict[str, AxisRecord], result: Result) -> list[dict[str, An
 
 
 def success_map(entry: Entry) -> Markup:
-    """Every episode over the table. Raises `InvalidFileError` if a row's scene cannot be."""
+    """Map of all episodes over the table. Raises `InvalidFileError` if a row's scene is invalid."""
     markers = []
     for number, row in enumerate(entry.result.rows):
         try:
@@ -196,21 +196,21 @@ def success_map(entry: Entry) -> Markup:
 
 
 def episode_name(row: EpisodeRow) -> str:
-    """An episode in a few words, numbered from 1."""
+    """Axis, level and number of an episode, counted from 1."""
     return " ".join(part for part in (row.group, row.level, str(row.index + 1)) if part)
 
 
 def comparison_data(found: Ranked) -> dict[str, Any]:
-    """What the comparison page computes nothing from: every number that it may be asked to show.
+    """Every number that the comparison page may show; the page itself computes nothing.
 
-    `pairs["i,j"]`, i < j, holds the difference of the scores and, by axis, the cells of `_compared`.
+    `pairs["i,j"]`, i < j, holds the difference of the scores and, for each axis, the cells of `_compared`.
     """
     board = found.board
     pairs: dict[str, Any] = {}
     for i, first in enumerate(found.entries):
         for j, second in enumerate(found.entries[i + 1 :], start=i + 1):
             try:
-                pairs[f"{i},{j}"] = _compared(board, compare(first.result, second.result, board.axes))
+                pairs[f"{i},{j}"] = _compared(board, compare_results(first.result, second.result, board.axes))
             except InvalidInputError:  # no shared episodes, which the page says
                 continue
     return {
@@ -223,7 +223,7 @@ def comparison_data(found: Ranked) -> dict[str, Any]:
     }
 
 
-def _compared(board: Board, comparison: Comparison) -> list[Any]:
+def _compared(board: Board, comparison: PairedResults) -> list[Any]:
     axes = [
         [
             number,

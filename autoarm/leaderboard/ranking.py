@@ -1,4 +1,4 @@
-"""Who is ahead, and of whom that can be said."""
+"""Ranks policies by their scores, as far as the intervals allow."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm.results.result import Result
-from autoarm.statistics import Estimate, mean_rate, stratified_bootstrap
+from autoarm.statistics import Estimate, mean_rate, stratified_bootstrap, wider
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A policy's place.
+    """A policy's place in the ranking.
 
     Attributes:
-        result: What was measured.
+        result: The policy's result.
         score: Mean of the success rates of all axes, with its 95 % interval; `None` if axes are missing.
         missing: Axes that were not run.
-        rank: One more than the number of competitors of whom it can be said that they are better: whose intervals lie
-            above this one's. Only for a policy that competes and has a score.
+        rank: One more than the number of competitors whose intervals lie wholly above this one's; `None` for a policy
+            that does not compete or has no score.
         ties: Names of the competitors whose intervals overlap this one's.
     """
 
@@ -35,18 +35,18 @@ class Standing:
 
     @property
     def name(self) -> str:
-        """The policy's."""
+        """The policy's name."""
         return self.result.policy.name
 
 
 def standings(results: Sequence[Result], axes: Iterable[str] | None = None) -> list[Standing]:
     """Rank results on one suite, best first; those without a score at the end.
 
-    Floors, ceilings and controls are sorted in by their scores, but have no rank and take none from anybody.
+    Floors, ceilings and controls are sorted in by their scores, but have no rank and count for nobody else's.
 
     Args:
-        results: With names that differ.
-        axes: That a complete result has; by default all that any of them has.
+        results: Results of policies whose names differ.
+        axes: Axes of a complete result; by default all that any of the results has.
 
     Raises:
         InvalidInputError: If there are no results.
@@ -80,21 +80,16 @@ def _placed(own: Standing, competitors: Sequence[Standing]) -> Standing:
 def score(outcomes: Sequence[NDArray[np.bool_]], *names: str) -> Estimate:
     """Mean of the success rates of axes, with a 95 % interval.
 
-    The interval is the wider, on each side, of the stratified bootstrap's and of Price and Bonett's: where nearly all
-    episodes of a policy end alike, a bootstrap alone would claim to be certain; where most axes are solved and one is
-    not, Price and Bonett's alone holds the truth too seldom.
+    On each side, the wider of the stratified bootstrap interval and Price and Bonett's is taken: where nearly all
+    episodes end alike the bootstrap interval has no width, and where most axes are solved and one is not, Price and
+    Bonett's covers the true score too seldom.
 
     Args:
         outcomes: Successes of each axis, `(n_k,)`.
-        names: Of the random stream.
+        names: Names that select the random stream.
     """
     closed = mean_rate([own.sum() for own in outcomes], [own.size for own in outcomes])
     return wider(closed, stratified_bootstrap(outcomes, stream(0, "score", *names)))
-
-
-def wider(one: Estimate, other: Estimate) -> Estimate:
-    """Two intervals of the same estimate as one that holds both."""
-    return Estimate(one.estimate, min(one.low, other.low), max(one.high, other.high))
 
 
 def axis_outcomes(result: Result) -> dict[str, NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""A forest plot of scores: who is ahead, and by how much more than chance."""
+"""A forest plot of scores with their intervals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ranking(standings: Sequence[Standing]) -> tuple[Figure, list[dict[str, Any]]
         The figure, and a row for each policy that has a score.
 
     Raises:
-        InvalidInputError: If none has.
+        InvalidInputError: If no policy has a score.
     """
     rows = ranking_rows(standings)
     if not rows:

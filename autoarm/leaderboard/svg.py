@@ -1,4 +1,4 @@
-"""Elements of SVG, escaped; colours and sizes of text are the style sheet's."""
+"""SVG elements with escaped content; the style sheet sets colours and text sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def element(tag: str, *content: str, **attributes: Value) -> Markup:
     """An element. An underscore at the end of an attribute's name is dropped, others become hyphens.
 
     Args:
-        tag: Its name.
+        tag: Name of the element.
         content: Elements (as `Markup`), or text, which is escaped.
         attributes: Numbers are rounded to a tenth of a pixel.
     """
@@ -23,23 +23,23 @@ def element(tag: str, *content: str, **attributes: Value) -> Markup:
 
 
 def drawing(width: float, height: float, *content: str, label: str, **attributes: Value) -> Markup:
-    """A drawing that scales with its place, with a description for those who do not see it."""
+    """A drawing that scales to the available width; `label` describes it to people who cannot see it."""
     size = f"0 0 {_short(width)} {_short(height)}"
     return element("svg", *content, viewBox=size, role="img", aria_label=label, **attributes)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    """A straight line of a class."""
+    """A straight line; `kind` is its class in the style sheet."""
     return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=kind)
 
 
 def text(x: float, y: float, words: str, kind: str = "") -> Markup:
-    """Words, set by their class: `end` and `middle` align them."""
+    """Text; `kind` is its class in the style sheet, of which `end` and `middle` align it."""
     return element("text", words, x=x, y=y, **({"class_": kind} if kind else {}))
 
 
 def tip(words: str) -> Markup:
-    """What a browser shows when one points at the element that holds it."""
+    """A tooltip for the element that holds it."""
     return element("title", words)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from autoarm.policies.describe import describe_policy
-from autoarm.policies.lookup import Frame, fingerprint, read_first_looks
+from autoarm.policies.lookup import Frame, fingerprint, read_first_observations
 from autoarm.policies.protocol import Policy
 from autoarm.results.result import PolicyRecord, Role
 from gym_autoarm import spec
@@ -25,12 +25,12 @@ class BlindPolicy:
     that could be told from the others.
 
     Args:
-        policy: The one that would see.
-        dataset: Whose first frames are averaged.
+        policy: The policy to blind.
+        dataset: Dataset whose first frames are averaged.
         image_size: Height and width of the frames that `policy` is shown.
 
     Raises:
-        InvalidInputError: If the policy does not look anyway.
+        InvalidInputError: If the policy takes no images.
     """
 
     role: Final[Role] = "control"
@@ -63,7 +63,7 @@ class BlindPolicy:
 
 def mean_first_frames(dataset: Path, image_size: tuple[int, int]) -> dict[str, Frame]:
     """The mean first frame of the demonstrations, camera by camera, uint8 `(*image_size, 3)`."""
-    looks = read_first_looks(dataset)
+    looks = read_first_observations(dataset)
     height, width = image_size
     means = {}
     for camera in spec.CAMERAS:

@@ -47,12 +47,12 @@ class LeRobotPolicy:
     ensembles over time, or wants every observation, is asked at every step.
 
     Attributes:
-        policy: LeRobot's own, in evaluation mode.
+        policy: LeRobot's policy object, in evaluation mode.
         needs_images: Whether it takes any camera.
 
     Args:
         folder: The checkpoint, or a training run that holds one.
-        device: Of torch, such as `cpu` or `cuda`.
+        device: Torch device, such as `cpu` or `cuda`.
         image_size: Height and width of the frames it will be shown.
         reference: How the user named it, for the record; the folder by default.
 
@@ -149,6 +149,14 @@ class LeRobotPolicy:
         raw = preprocess_observation(given)
         batch: dict[str, Any] = self._preprocess(raw | {"task": [spec.TASK]})
         return batch
+
+
+def resized_to(preprocessor: Any) -> tuple[int, int] | None:
+    """Height and width that a LeRobot preprocessor resizes frames to; None if it leaves them as they are."""
+    for step in preprocessor.steps:
+        if size := getattr(step, "resize_size", None):
+            return int(size[0]), int(size[1])
+    return None
 
 
 def chunk_length(policy: Any) -> int:

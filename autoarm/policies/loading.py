@@ -22,7 +22,7 @@ _OWN_CLASS: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Baseline:
-    """How to make a baseline, in a line of help and a function of the dataset."""
+    """A line of help about a baseline, and the function that makes it from a dataset."""
 
     summary: str
     build: Callable[[Path | None], Policy]
@@ -81,7 +81,7 @@ BASELINES: Final[dict[str, Baseline]] = {
     "nearest-state": Baseline("what followed the nearest joint positions; needs a dataset", _nearest_state),
     "nearest-image": Baseline("what followed the most similar look; needs a dataset", _nearest_image),
     "rbf": Baseline("interpolates the demonstrations by their first looks; needs a dataset", _rbf),
-    "position-fed": Baseline("a network that is given the true poses; needs a dataset", _position_fed),
+    "position-fed": Baseline("a regression on the true poses; needs a dataset", _position_fed),
 }
 BLIND: Final = "blind:"
 """Before the name of a checkpoint: the same, shown one constant picture."""
@@ -96,7 +96,7 @@ def load_policy(
         reference: One of `BASELINES`, the name of a shipped policy, a LeRobot checkpoint folder, either of these two
             after `blind:`, or `module:Class` of a class that takes no arguments and follows the `Policy` protocol.
         dataset: LeRobotDataset folder, for the baselines that are made from one.
-        device: Of torch, for a checkpoint.
+        device: Torch device, for a checkpoint.
         image_size: Height and width of the frames that the policy will be shown.
 
     Raises:

@@ -23,14 +23,14 @@ Frame = NDArray[np.uint8]
 _THUMBNAIL: Final = (24, 32)
 """Rows and columns to which a view is averaged: a cell of the top view is some 2 cm of table, less than the cube."""
 _LEAST_SPREAD: Final = np.float32(4.0)
-"""Grey levels; what varies less between demonstrations is noise of the codec and must not be blown up."""
+"""Grey levels of a thumbnail; what varies less in a dataset is noise of the codec and must not be blown up."""
 _LEAST_STATE_SPREAD: Final = np.float32(0.1)
-"""Degrees, likewise."""
+"""Degrees of a joint, likewise."""
 
 
 @dataclass(frozen=True)
-class FirstLook:
-    """What was seen before the first action of a demonstration."""
+class FirstObservation:
+    """What was seen before the first action of a demonstration: joints `(6,)`, and a frame of each camera."""
 
     state: NDArray[np.float32]
     pixels: dict[str, Frame]
@@ -39,22 +39,22 @@ class FirstLook:
 def read_trajectories(folder: Path) -> list[Actions]:
     """Goal positions `(steps, 6)` of every demonstration in a LeRobotDataset. Raises `InvalidFileError`."""
     _, actions, episode = joint_columns(folder)
-    return np.split(actions, starts(episode)[1:])
+    return np.split(actions, episode_starts(episode)[1:])
 
 
-def read_first_looks(folder: Path) -> list[FirstLook]:
+def read_first_observations(folder: Path) -> list[FirstObservation]:
     """The first observation of every demonstration in a LeRobotDataset. Raises `InvalidFileError`."""
     dataset = open_lerobot(folder, return_uint8=True)
     states, _, episode = joint_columns(folder)
     looks = []
-    for start in starts(episode):
+    for start in episode_starts(episode):
         frame = dataset[int(start)]
         pixels = {camera: frame[key].permute(1, 2, 0).numpy() for camera, key in IMAGES.items()}
-        looks.append(FirstLook(states[start], pixels))
+        looks.append(FirstObservation(states[start], pixels))
     return looks
 
 
-def starts(episode: NDArray[np.int64]) -> NDArray[np.intp]:
+def episode_starts(episode: NDArray[np.int64]) -> NDArray[np.intp]:
     """First frame of each episode, from the episode of every frame."""
     return np.flatnonzero(np.diff(episode, prepend=-1))
 
@@ -67,8 +67,8 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-class FromDemonstrations:
-    """What baselines that are made from a dataset say about themselves."""
+class DatasetBaseline:
+    """A baseline that is made from a dataset, and says from which."""
 
     name: str
     role: Role = "control"
@@ -82,7 +82,7 @@ class FromDemonstrations:
         return PolicyRecord(name=self.name, kind="baseline", role=self.role, config=config)
 
 
-class DemonstrationPolicy(FromDemonstrations, TrajectoryPolicy):
+class DemonstrationPolicy(DatasetBaseline, TrajectoryPolicy):
     """A baseline that is made from a dataset and decides once."""
 
 
@@ -109,11 +109,9 @@ class NearestPolicy(DemonstrationPolicy):
     def __init__(self, dataset: Path) -> None:
         super().__init__(dataset)
         self._actions = read_trajectories(dataset)
-        looks = np.stack([look(first.pixels, first.state) for first in read_first_looks(dataset)])
+        looks = np.stack([look(first.pixels, first.state) for first in read_first_observations(dataset)])
         self._mean = looks.mean(axis=0)
-        floor = np.full(looks.shape[1], _LEAST_SPREAD)
-        floor[: len(spec.JOINTS)] = _LEAST_STATE_SPREAD
-        self._spread = np.maximum(looks.std(axis=0), floor)
+        self._spread = np.maximum(looks.std(axis=0), least_spread(looks.shape[1]))
         self._looks = (looks - self._mean) / self._spread
 
     def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
@@ -123,6 +121,13 @@ class NearestPolicy(DemonstrationPolicy):
         """Number of the demonstration at the least Euclidean distance, each component in standard deviations."""
         seen = (look(observation["pixels"], observation["agent_pos"]) - self._mean) / self._spread
         return int(np.argmin(np.square(self._looks - seen).sum(axis=1)))
+
+
+def least_spread(size: int) -> NDArray[np.float32]:
+    """The least standard deviation that each of an observation's `size` numbers, joints first, is divided by."""
+    least = np.full(size, _LEAST_SPREAD, np.float32)
+    least[: len(spec.JOINTS)] = _LEAST_STATE_SPREAD
+    return least
 
 
 def look(pixels: Mapping[str, Frame], state: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from autoarm.data.chunks import chunk_indices, episode_ends
 from autoarm.data.dataset import check_dataset, joint_columns
-from autoarm.policies.lookup import Frame, FromDemonstrations
+from autoarm.policies.lookup import DatasetBaseline, Frame, least_spread
 from autoarm.policies.scripted import Actions
 from autoarm.results.result import Role
 from gym_autoarm import spec
@@ -22,18 +23,14 @@ from gym_autoarm import spec
 Floats = NDArray[np.float32]
 
 CHUNK: Final = 25
-"""Actions that are taken before it looks again: as many as the reference policies take."""
+"""Actions that are taken before it looks again: a quarter of what the reference policies take."""
 FRAME_SIZE: Final = (96, 128)
-"""Of the frames that thumbnails are averaged from; training on a CPU decodes to the same size and shares the cache."""
+"""Height and width of the frames that thumbnails average: those of the preset `cpu`, which shares the cache."""
 _CELL: Final = 4
 """Rows and columns of such a frame that make a pixel of the thumbnail."""
 THUMBNAIL: Final = (FRAME_SIZE[0] // _CELL, FRAME_SIZE[1] // _CELL)
 """Rows and columns: a pixel of the top view is some 2 cm of table, less than the cube."""
 _BATCH: Final = 256
-_LEAST_SPREAD: Final = 4.0
-"""Grey levels; what varies less over a dataset is noise of the codec and must not be blown up."""
-_LEAST_STATE_SPREAD: Final = 0.1
-"""Degrees, likewise."""
 
 
 class Standardised:
@@ -55,7 +52,7 @@ class Standardised:
         return int(np.argmin(self._squares - 2 * self.rows @ self.scale(value)))
 
 
-class NearestStatePolicy(FromDemonstrations):
+class NearestStatePolicy(DatasetBaseline):
     """The chunk that followed the nearest joint positions, wherever the cube is."""
 
     name = "nearest-state"
@@ -69,14 +66,14 @@ class NearestStatePolicy(FromDemonstrations):
         self._memory = self._remember(states)
 
     def _remember(self, states: Floats) -> Standardised:
-        return Standardised(states, np.full(states.shape[1], _LEAST_STATE_SPREAD, np.float32))
+        return Standardised(states, least_spread(states.shape[1]))
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:
         """Nothing is carried from one episode to the next."""
 
     def act(self, observation: Mapping[str, Any], info: Mapping[str, Any]) -> Actions:
         found = self._memory.nearest(self._look(observation))
-        chunk: Actions = self._actions[following(found, int(self._ends[found]))]
+        chunk: Actions = self._actions[chunk_indices(found, self._ends[found], CHUNK)[0]]
         return chunk
 
     def _look(self, observation: Mapping[str, Any]) -> Floats:
@@ -96,22 +93,10 @@ class NearestImagePolicy(NearestStatePolicy):
 
     def _remember(self, states: Floats) -> Standardised:
         looks = np.concatenate([states, dataset_thumbnails(self._dataset)], axis=1)
-        return Standardised(looks, look_spread(looks.shape[1]))
+        return Standardised(looks, least_spread(looks.shape[1]))
 
     def _look(self, observation: Mapping[str, Any]) -> Floats:
         return look(observation)
-
-
-def following(first: int, end: int, chunk: int = CHUNK) -> NDArray[np.intp]:
-    """Indices of the `chunk` frames from `first` on, the last before `end` repeated."""
-    return np.asarray(np.minimum(np.arange(first, first + chunk), end - 1), np.intp)
-
-
-def episode_ends(episodes: NDArray[np.int64]) -> NDArray[np.intp]:
-    """For every frame `(n,)`, the index after the last frame of its episode."""
-    _, first, counts = np.unique(episodes, return_index=True, return_counts=True)
-    ends: NDArray[np.intp] = np.repeat(first + counts, counts)
-    return ends
 
 
 def look(observation: Mapping[str, Any]) -> Floats:
@@ -141,10 +126,3 @@ def thumbnails(frames: Frame) -> Floats:
     rows, columns = THUMBNAIL
     cells = frames.reshape(len(frames), -1, rows, _CELL, columns, _CELL, 3)
     return np.asarray(cells.mean(axis=(3, 5), dtype=np.float32).reshape(len(frames), -1), np.float32)
-
-
-def look_spread(size: int) -> Floats:
-    """The least spread of the components of a look."""
-    least = np.full(size, _LEAST_SPREAD, np.float32)
-    least[: len(spec.JOINTS)] = _LEAST_STATE_SPREAD
-    return least

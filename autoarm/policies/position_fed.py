@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 _DEGREE: Final = 2
 _PENALTY: Final = 0.03
-"""Of ridge regression on standardised terms: five spots leave some of the terms undetermined."""
+"""Penalty of ridge regression on standardised terms: five spots leave some of the terms undetermined."""
 
 
 class PositionFedPolicy(DemonstrationPolicy):
@@ -58,19 +58,19 @@ class PositionFedPolicy(DemonstrationPolicy):
         self._model.fit(inputs, trajectories.reshape(len(trajectories), -1))
 
     def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
-        inputs = scene_features(*planar(info["cube_pose"]), *planar(info["box_pose"])[:2])
+        inputs = scene_features(*planar_pose(info["cube_pose"]), *planar_pose(info["box_pose"])[:2])
         flat = self._model.predict(inputs[None])[0]
         trajectory = np.asarray(flat, np.float32).reshape(self._length, len(spec.JOINTS))
         return np.clip(trajectory, spec.ACTION_LOW, spec.ACTION_HIGH)
 
 
-def planar(pose: NDArray[np.floating]) -> tuple[float, float, float]:
+def planar_pose(pose: NDArray[np.floating]) -> tuple[float, float, float]:
     """x and y (metres) and yaw (degrees) of a pose: position and quaternion w, x, y, z, `(7,)`."""
     return float(pose[0]), float(pose[1]), yaw_of(np.asarray(pose, np.float64))
 
 
 def scene_features(x: float, y: float, yaw: float, box_x: float, box_y: float) -> Floats:
-    """Of cube and box the direction (degrees) and distance (metres) from the pan axis, and how the cube is turned.
+    """How the cube is turned, and direction (degrees) and distance (metres) of cube and box from the pan axis, `(5,)`.
 
     The turn, in degrees, is the least one: a cube that is turned by 90 degrees is the same cube.
     """

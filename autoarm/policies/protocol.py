@@ -29,7 +29,7 @@ class Policy(Protocol):
         """Forget the last episode.
 
         Args:
-            seed: Of the episode; the only source of randomness a policy may use.
+            seed: Seed of the episode; the only source of randomness a policy may use.
             info: What the environment says at reset. A privileged policy may read the true poses from it.
         """
         ...

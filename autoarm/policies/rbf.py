@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from autoarm.data.dataset import joint_columns
 from autoarm.policies.alignment import aligned
-from autoarm.policies.lookup import DemonstrationPolicy, read_trajectories, starts
+from autoarm.policies.lookup import DemonstrationPolicy, episode_starts, read_trajectories
 from autoarm.policies.nearest import THUMBNAIL, dataset_thumbnails, look
 from autoarm.policies.scripted import Actions
 from gym_autoarm import spec
@@ -40,7 +40,7 @@ class RbfPolicy(DemonstrationPolicy):
     def __init__(self, dataset: Path) -> None:
         super().__init__(dataset)
         _, _, episodes = joint_columns(dataset)
-        views = blurred(dataset_thumbnails(dataset, starts(episodes)))
+        views = blurred(dataset_thumbnails(dataset, episode_starts(episodes)))
         trajectories = aligned(read_trajectories(dataset))
         self._length = trajectories.shape[1]
         flat = trajectories.reshape(len(trajectories), -1)

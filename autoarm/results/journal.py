@@ -11,18 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from autoarm.results.result import EpisodeRow, Platform, PolicyRecord, Setting
 from autoarm.runtime.files import write_text
 from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.strict import StrictModel
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class JournalHeader(_Strict):
+class JournalHeader(StrictModel):
     """What must be the same for rows of two runs to belong together. The setting's command is left out."""
 
     policy: PolicyRecord
@@ -35,7 +32,7 @@ class JournalHeader(_Strict):
         return cls(policy=policy, setting=setting.model_copy(update={"command": []}), platform=platform)
 
 
-class _Line(_Strict):
+class _Line(StrictModel):
     seconds: float = Field(ge=0)
     row: EpisodeRow
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 
 from autoarm.runtime.files import read_json, write_text
 from autoarm.statistics import wilson_interval
 from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.strict import StrictModel
 
 SCHEMA: Final = 2
 """Version of the file format; raised when a field changes its meaning."""
@@ -23,11 +24,7 @@ Size = Literal["quick", "standard", "full", "custom"]
 Role = Literal["policy", "floor", "ceiling", "control"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Interval(_Strict):
+class Interval(StrictModel):
     """A rate with its 95 % Wilson score interval."""
 
     successes: int = Field(ge=0)
@@ -37,7 +34,7 @@ class Interval(_Strict):
     high: float = Field(ge=0, le=1)
 
 
-class EpisodeRow(_Strict):
+class EpisodeRow(StrictModel):
     """One episode. Rows of two policies pair up by `key`.
 
     Attributes:
@@ -78,7 +75,7 @@ class EpisodeRow(_Strict):
         return self.group, self.level, self.index, self.seed
 
 
-class PolicyRecord(_Strict):
+class PolicyRecord(StrictModel):
     """Who was measured.
 
     Attributes:
@@ -98,14 +95,14 @@ class PolicyRecord(_Strict):
     config: dict[str, Any] = Field(default_factory=dict)
 
 
-class LevelRecord(_Strict):
+class LevelRecord(StrictModel):
     """A step of an axis: where it lies on the axis' scale, and how many episodes were run."""
 
     value: float | None = None
     episodes: int = Field(ge=1)
 
 
-class AxisRecord(_Strict):
+class AxisRecord(StrictModel):
     """An axis as a plot needs it: the unit of its levels' values, and the levels in order (one, `""`, for a point)."""
 
     title: str
@@ -113,7 +110,7 @@ class AxisRecord(_Strict):
     levels: dict[str, LevelRecord]
 
 
-class SuiteRecord(_Strict):
+class SuiteRecord(StrictModel):
     """Which suite was run, and how much of it. `sha256` is of its content, not of its file's layout."""
 
     name: str
@@ -123,7 +120,7 @@ class SuiteRecord(_Strict):
     axes: dict[str, AxisRecord]
 
 
-class Setting(_Strict):
+class Setting(StrictModel):
     """What it was measured on, enough to repeat it.
 
     Attributes:
@@ -142,7 +139,7 @@ class Setting(_Strict):
     suite: SuiteRecord | None = None
 
 
-class BodyRecord(_Strict):
+class BodyRecord(StrictModel):
     """An arm outside of the simulation.
 
     Attributes:
@@ -161,7 +158,7 @@ class BodyRecord(_Strict):
         return f"{self.kind} {self.type} {self.id}"
 
 
-class Platform(_Strict):
+class Platform(StrictModel):
     """Where: bit-identical rows are promised only on an equal platform.
 
     Attributes:
@@ -187,7 +184,7 @@ class _Versioned(BaseModel):
     schema_version: int
 
 
-class Result(_Strict):
+class Result(StrictModel):
     """A measured policy.
 
     Attributes:

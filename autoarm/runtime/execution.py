@@ -12,7 +12,7 @@ from autoarm.runtime.threads import one_thread
 from gym_autoarm.errors import AutoArmError
 
 
-class Desk[T, R]:
+class TaskExecutor[T, R]:
     """Where tasks are done, in any kind of process: makes the function when the first task comes, and holds threads."""
 
     def __init__(self, start: Callable[[], Callable[[T], R]]) -> None:
@@ -33,7 +33,7 @@ class Desk[T, R]:
 
 
 @dataclass(frozen=True)
-class Outcome[R]:
+class TaskOutcome[R]:
     """What came of a task in another process: a result, or an error and where it was raised."""
 
     result: R | None = None
@@ -41,10 +41,10 @@ class Outcome[R]:
     where: str = ""
 
     @classmethod
-    def of[T](cls, desk: Desk[T, R], task: T) -> Outcome[R]:
+    def of[T](cls, executor: TaskExecutor[T, R], task: T) -> TaskOutcome[R]:
         """Do the task."""
         try:
-            return cls(desk.do(task))
+            return cls(executor.do(task))
         except BaseException as error:
             return cls(error=portable_error(error), where=traceback.format_exc())
 
@@ -65,7 +65,7 @@ def portable_error(error: BaseException) -> BaseException:
     return error
 
 
-class Losses:
+class LossCounter:
     """Counts, task by task, how often the process died that was at it."""
 
     def __init__(self, retries: int, on_retry: Callable[[int, str], None] | None) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import replacing, write_text
+from gym_autoarm.strict import validation_error
 
 __all__ = ["check_writable", "read_json", "replace_folder", "replacing", "write_text"]
 
@@ -21,9 +22,7 @@ def read_json[M: BaseModel](model: type[M], path: Path, cure: str | None = None)
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidFileError(first["msg"], file=path, field=field or None, cure=cure) from error
+        raise validation_error(error, path, cure) from error
     except FileNotFoundError:
         raise InvalidFileError("there is no such file", file=path, cure=cure) from None
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import os
 import socket
@@ -12,9 +11,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from autoarm.runtime.execution import Desk, Losses, Outcome
+from autoarm.runtime.execution import LossCounter, TaskExecutor, TaskOutcome
 from autoarm.runtime.threads import ENVIRONMENT
 from gym_autoarm.errors import AutoArmError, InvalidInputError
+from gym_autoarm.extras import require_extra
 
 _STORE: Final = 80 * 2**20
 """Bytes of shared memory for a cluster of our own; tasks and results are small. Ray wants 75 MiB at least."""
@@ -30,13 +30,12 @@ _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_
 
 
 def require_ray() -> None:
-    """Raise `InvalidInputError` unless Ray is installed."""
-    if importlib.util.find_spec("ray") is None:
-        raise InvalidInputError("Ray is not installed", field="ray", cure='pip install "autoarm[ray]"')
+    """Raise `MissingDependencyError` unless Ray is installed."""
+    require_extra("ray", "Ray", "ray")
 
 
 def run_in_ray[T, R](
-    tasks: Sequence[T], start: Callable[[], Callable[[T], R]], address: str, workers: int, losses: Losses
+    tasks: Sequence[T], start: Callable[[], Callable[[T], R]], address: str, workers: int, losses: LossCounter
 ) -> Generator[tuple[int, R]]:
     """See `autoarm.runtime.tasks.run_tasks`."""
     if not tasks:
@@ -102,18 +101,18 @@ def run_in_ray[T, R](
 
 
 class _Actor:
-    """A desk in a process of the cluster."""
+    """A executor in a process of the cluster."""
 
     def __init__(self, start: Callable[[], Callable[[Any], Any]]) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        self._desk = Desk(start)
+        self._desk = TaskExecutor(start)
 
     def ready(self) -> None:
         """Returns when the actor is there."""
 
-    def do(self, task: Any) -> Outcome[Any]:
-        return Outcome.of(self._desk, task)
+    def do(self, task: Any) -> TaskOutcome[Any]:
+        return TaskOutcome.of(self._desk, task)
 
     def close(self) -> None:
         self._desk.close()

@@ -19,7 +19,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from autoarm.runtime.execution import Desk, Losses, Outcome, portable_error
+from autoarm.runtime.execution import LossCounter, TaskExecutor, TaskOutcome, portable_error
 from autoarm.runtime.threads import environment_for_children
 from gym_autoarm.errors import InvalidInputError
 
@@ -63,7 +63,7 @@ def run_tasks[T, R](
     if retries < 0:
         raise InvalidInputError(f"{retries} is negative", field="retries", cure="0 or more")
     workers = min(workers, len(tasks))
-    losses = Losses(retries, on_retry)
+    losses = LossCounter(retries, on_retry)
     if ray is not None:
         from autoarm.runtime.ray_workers import require_ray, run_in_ray
 
@@ -90,16 +90,16 @@ def in_order[R](results: Generator[tuple[int, R]]) -> Generator[R]:
 
 
 def _run_here[T, R](tasks: Sequence[T], start: Callable[[], Callable[[T], R]]) -> Generator[tuple[int, R]]:
-    with contextlib.closing(Desk(start)) as desk:
+    with contextlib.closing(TaskExecutor(start)) as executor:
         for index, task in enumerate(tasks):
-            yield index, desk.do(task)
+            yield index, executor.do(task)
 
 
 # -- Processes of this machine -----------------------------------------------------------------------------------------
 
 
 def _run_in_processes[T, R](
-    tasks: Sequence[T], start: Callable[[], Callable[[T], R]], workers: int, losses: Losses
+    tasks: Sequence[T], start: Callable[[], Callable[[T], R]], workers: int, losses: LossCounter
 ) -> Generator[tuple[int, R]]:
     waiting = deque(range(len(tasks)))
     busy: list[_Worker[T, R]] = []
@@ -158,11 +158,11 @@ class _Worker[T, R]:
         with contextlib.suppress(OSError):
             self._connection.send((task,))
 
-    def take(self) -> Outcome[R] | None:
+    def take(self) -> TaskOutcome[R] | None:
         """The outcome of its task; None if the process died over it."""
         try:
             if self._connection.poll():
-                outcome: Outcome[R] = self._connection.recv()
+                outcome: TaskOutcome[R] = self._connection.recv()
                 return outcome
         except (EOFError, OSError):
             pass
@@ -196,13 +196,13 @@ class _Worker[T, R]:
 def _serve(connection: Connection[Any, Any], start: Callable[[], Callable[[Any], Any]]) -> None:
     """Do tasks until there are no more."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.closing(Desk(start)) as desk:
+    with contextlib.closing(TaskExecutor(start)) as executor:
         while (message := connection.recv()) is not None:
-            outcome = Outcome.of(desk, *message)
+            outcome = TaskOutcome.of(executor, *message)
             try:
                 connection.send(outcome)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
-                connection.send(Outcome(error=portable_error(error), where="its result cannot be pickled"))
+                connection.send(TaskOutcome(error=portable_error(error), where="its result cannot be pickled"))
 
 
 def _end_with_parent() -> None:

@@ -7,32 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from autoarm.statistics.intervals import Estimate, check_share, paired, sample
+from autoarm.statistics.intervals import Estimate, check_share, sample
 from gym_autoarm.errors import InvalidInputError
 
 Statistic = Callable[[NDArray[np.float64]], float]
-
-
-def paired_bootstrap(
-    first: ArrayLike, second: ArrayLike, rng: np.random.Generator, resamples: int = 10_000, confidence: float = 0.95
-) -> Estimate:
-    """Mean of `first - second` over shared episodes, with its percentile interval.
-
-    Episodes are resampled whole, so what makes one hard for both policies cancels.
-    Source: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 8 and 13.
-
-    Args:
-        first: A number an episode, such as success, `(n,)`.
-        second: The same of the other policy on the same episodes, in the same order, `(n,)`.
-        rng: Draws the resamples.
-        resamples: How many.
-        confidence: Of the interval.
-
-    Raises:
-        InvalidInputError: If the two do not pair up.
-    """
-    one, other = paired(first, second)
-    return stratified_bootstrap([one - other], rng, resamples, confidence)
 
 
 def stratified_bootstrap(
@@ -48,9 +26,9 @@ def stratified_bootstrap(
 
     Args:
         strata: The numbers of each stratum, such as successes, `(n_k,)`.
-        rng: Draws the resamples.
-        resamples: How many.
-        confidence: Of the interval.
+        rng: Generator that draws the resamples.
+        resamples: Number of resamples.
+        confidence: Probability with which the interval shall hold the truth.
 
     Raises:
         InvalidInputError: If there are no strata, or one is empty.
@@ -79,12 +57,12 @@ def cluster_bootstrap(
     and A. H. Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
 
     Args:
-        values: A number each, `(n,)`.
-        clusters: The cluster of each, labels of any one type, `(n,)`.
-        statistic: From values `(m,)` to a number; m differs from resample to resample if cluster sizes differ.
-        rng: Draws the resamples.
-        resamples: How many.
-        confidence: Of the interval.
+        values: The numbers, `(n,)`.
+        clusters: The cluster of each value, labels of any one type, `(n,)`.
+        statistic: Function of values `(m,)`; m differs from resample to resample if cluster sizes differ.
+        rng: Generator that draws the resamples.
+        resamples: Number of resamples.
+        confidence: Probability with which the interval shall hold the truth.
 
     Raises:
         InvalidInputError: If values and clusters do not pair up, or there are fewer than two clusters.

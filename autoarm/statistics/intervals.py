@@ -1,4 +1,4 @@
-"""What the others return, and the checks that they share."""
+"""Types that the functions of this package return, and checks of their arguments."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ class Estimate(NamedTuple):
     high: float
 
 
+def wider(one: Estimate, other: Estimate) -> Estimate:
+    """The estimate of `one` with the interval that holds both intervals; both are of the same quantity."""
+    return Estimate(one.estimate, min(one.low, other.low), max(one.high, other.high))
+
+
 def check_share(value: float, field: str) -> None:
     """Raise `InvalidInputError` unless 0 < value < 1."""
     if not 0 < value < 1:
@@ -35,7 +40,11 @@ def sample(values: ArrayLike, field: str = "values") -> NDArray[np.float64]:
     """Numbers `(n,)`, n >= 1, as float64. Raises `InvalidInputError` if they are anything else."""
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
-        raise InvalidInputError(f"shape {array.shape} or NaN", field=field, cure="give one finite number an episode")
+        raise InvalidInputError(
+            f"shape {array.shape}, or a number that is not finite",
+            field=field,
+            cure="give one finite number an episode",
+        )
     return array
 
 

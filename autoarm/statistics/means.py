@@ -24,9 +24,9 @@ def mean_rate(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95)
     (1998), of two A. Agresti and B. Caffo's (2000).
 
     Args:
-        successes: Of each stratum, `(k,)`.
-        trials: Of each stratum, `(k,)`.
-        confidence: Of the interval.
+        successes: Number of successes in each stratum, `(k,)`.
+        trials: Number of episodes in each stratum, `(k,)`.
+        confidence: Probability with which the interval shall hold the truth.
 
     Raises:
         InvalidInputError: Unless there are strata, and 0 <= successes <= trials and trials >= 1 in each.
@@ -44,16 +44,15 @@ def mean_paired_difference(
 ) -> Estimate:
     """Mean over strata of the difference of two success rates on shared episodes, first minus second.
 
-    Two episodes, one won by each policy alone, are spread over the strata before the variance is taken: of one stratum
-    it is `paired_difference`.
+    Two episodes, one won by each policy alone, are spread over the strata before the variance is taken.
     Source: D. G. Bonett and R. M. Price, "Adjusted Wald confidence interval for a difference of binomial proportions
     based on paired data", Journal of Educational and Behavioral Statistics 37 (2012), spread as in `mean_rate`.
 
     Args:
-        only_first: Episodes of each stratum on which only the first policy succeeded, `(k,)`.
-        only_second: The same of the second, `(k,)`.
-        trials: Shared episodes of each stratum, `(k,)`.
-        confidence: Of the interval.
+        only_first: Number of episodes in each stratum on which only the first policy succeeded, `(k,)`.
+        only_second: Number of episodes on which only the second policy succeeded, `(k,)`.
+        trials: Number of shared episodes in each stratum, `(k,)`.
+        confidence: Probability with which the interval shall hold the truth.
 
     Raises:
         InvalidInputError: Unless there are strata, and each count fits its trials.
@@ -85,7 +84,9 @@ def _counts(
     won, episodes = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
     if won.ndim != 1 or won.shape != episodes.shape or not won.size:
         raise InvalidInputError(
-            f"counts of shapes {won.shape} and {episodes.shape}", field="trials", cure="give one of each a stratum"
+            f"counts of shapes {won.shape} and {episodes.shape}",
+            field="trials",
+            cure="give one number of successes and one of trials for each stratum",
         )
     if (episodes < 1).any() or (won < 0).any() or (won > episodes).any():
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""Many comparisons at once."""
+"""Correction of p-values for the number of tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     (1979). It asks nothing of how the tests depend on each other.
 
     Args:
-        p_values: Of the tests of one family, such as one an axis, `(n,)`.
+        p_values: P-values of the tests of one family, such as one for each axis, `(n,)`.
 
     Returns:
         Adjusted p-values in the same order, `(n,)`.
@@ -25,7 +25,9 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """
     raw = np.asarray(p_values, np.float64)
     if raw.ndim != 1 or not ((raw >= 0) & (raw <= 1)).all():
-        raise InvalidInputError("not a list of numbers between 0 and 1", field="p_values")
+        raise InvalidInputError(
+            "not a list of numbers between 0 and 1", field="p_values", cure="give one p-value for each test"
+        )
     order = np.argsort(raw, kind="stable")
     adjusted = np.empty_like(raw)
     # The smallest of n is held against alpha / n, the next against alpha / (n - 1); none may overtake its predecessor.

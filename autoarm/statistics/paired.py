@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from autoarm.statistics.intervals import Estimate, check_share, paired
+from autoarm.statistics.intervals import Estimate, paired
+from autoarm.statistics.means import mean_paired_difference
 from gym_autoarm.errors import InvalidInputError
 
 
 class McNemarTest(NamedTuple):
-    """Two policies on the same episodes: the two-sided p-value and how often just one of them succeeded."""
+    """Two-sided p-value, and the numbers of episodes on which only the first or only the second policy succeeded."""
 
     p_value: float
     only_first: int
@@ -52,21 +53,13 @@ def paired_difference(first: ArrayLike, second: ArrayLike, confidence: float = 0
     Args:
         first: Successes of one policy, booleans `(n,)`.
         second: Successes of the other on the same episodes, in the same order, `(n,)`.
-        confidence: Of the interval.
+        confidence: Probability with which the interval shall hold the truth.
 
     Raises:
         InvalidInputError: If the two do not pair up, or hold anything but zeros and ones.
     """
     one, other = paired(first, second)
     if not np.isin([one, other], [0, 1]).all():
-        raise InvalidInputError("an outcome is neither 0 nor 1", cure="give successes, or use `paired_bootstrap`")
-    check_share(confidence, "confidence")
-    trials = one.size
-    estimate = float(np.mean(one - other))
-    only_first = (np.sum(one > other) + 1) / (trials + 2)
-    only_second = (np.sum(other > one) + 1) / (trials + 2)
-    middle = only_first - only_second
-    half = stats.norm.ppf((1 + confidence) / 2) * np.sqrt((only_first + only_second - middle**2) / (trials + 2))
-    # The middle is shrunk towards no difference: at the edges the estimate itself must stay inside.
-    low, high = max(-1.0, min(middle - half, estimate)), min(1.0, max(middle + half, estimate))
-    return Estimate(estimate, float(low), float(high))
+        raise InvalidInputError("an outcome is neither 0 nor 1", cure="give 1 for success and 0 for failure")
+    won, lost = int(np.sum(one > other)), int(np.sum(other > one))
+    return mean_paired_difference([won], [lost], [one.size], confidence)

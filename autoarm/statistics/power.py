@@ -1,8 +1,9 @@
-"""What a number of episodes can show: the smallest difference that a comparison would probably notice."""
+"""What a number of shared episodes can show, and how many show a given difference."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 from scipy import optimize, stats
@@ -11,48 +12,14 @@ from autoarm.statistics.intervals import check_share
 from gym_autoarm.errors import InvalidInputError
 
 
-def detectable_difference(episodes: int, rate: float, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest rise above a success rate that the two-sided test of two independent proportions notices.
-
-    For policies that ran on different episodes. Normal approximation.
-    Source: J. L. Fleiss, B. Levin and M. C. Paik, "Statistical Methods for Rates and Proportions", 3rd edition (2003),
-    section 4.2, equation 4.14.
-
-    Args:
-        episodes: Of each policy.
-        rate: Of the worse policy.
-        power: Probability of noticing.
-        alpha: Level of the test.
-
-    Returns:
-        The difference of rates; NaN if not even perfection would be noticed.
-
-    Raises:
-        InvalidInputError: If an argument is out of range.
-    """
-    _check(episodes, power, alpha)
-    check_share(rate, "rate")
-    z_alpha, z_power = stats.norm.ppf(1 - alpha / 2), stats.norm.ppf(power)
-
-    def excess(other: float) -> float:
-        mean = (rate + other) / 2
-        spread = z_alpha * math.sqrt(2 * mean * (1 - mean))
-        spread += z_power * math.sqrt(rate * (1 - rate) + other * (1 - other))
-        return (other - rate) * math.sqrt(episodes) - spread
-
-    if excess(1.0) < 0:
-        return math.nan
-    return float(optimize.brentq(excess, rate, 1.0)) - rate
-
-
 def paired_detectable_difference(episodes: int, discordant: float, power: float = 0.8, alpha: float = 0.05) -> float:
     """The smallest difference of rates that McNemar's exact test notices on shared episodes.
 
     Args:
-        episodes: Shared by the two policies.
+        episodes: Number of episodes that the two policies share.
         discordant: Share of episodes on which just one of them succeeds: the fewer, the smaller a difference shows.
         power: Probability of noticing.
-        alpha: Level of the test.
+        alpha: Significance level of the test.
 
     Returns:
         The difference of rates; NaN if not even one policy winning all discordant episodes would be noticed.
@@ -70,6 +37,38 @@ def paired_detectable_difference(episodes: int, discordant: float, power: float 
     return float(found)
 
 
+def paired_episodes(
+    discordant: float, difference: float, power: float = 0.8, alpha: float = 0.05, most: int = 100_000
+) -> int | None:
+    """How many shared episodes McNemar's exact test needs to notice a difference of rates.
+
+    Power does not rise quite steadily with the number of episodes: a few fewer may do as well.
+
+    Args:
+        discordant: Share of episodes on which just one of the two policies succeeds.
+        difference: Difference of the rates, between 0 and `discordant`.
+        power: Probability of noticing.
+        alpha: Significance level of the test.
+        most: Largest number that is tried.
+
+    Returns:
+        The number of episodes; `None` if `most` are not enough.
+
+    Raises:
+        InvalidInputError: If an argument is out of range.
+    """
+    _check(most, power, alpha)
+    enough = 1
+    while paired_power(enough, discordant, difference, alpha) < power:
+        if enough == most:
+            return None
+        enough = min(2 * enough, most)
+    numbers = range(enough // 2 + 1, enough)
+    return bisect_left(
+        numbers, True, key=lambda number: paired_power(number, discordant, difference, alpha) >= power
+    ) + (enough // 2 + 1)
+
+
 def paired_power(episodes: int, discordant: float, difference: float, alpha: float = 0.05) -> float:
     """Probability that McNemar's exact two-sided test on shared episodes notices a difference of rates.
 
@@ -79,10 +78,10 @@ def paired_power(episodes: int, discordant: float, difference: float, alpha: flo
     Biometrics 40 (1984).
 
     Args:
-        episodes: Shared by the two policies.
+        episodes: Number of episodes that the two policies share.
         discordant: Share of episodes on which just one of them succeeds.
-        difference: Of the rates, between 0 and `discordant`.
-        alpha: Level of the test.
+        difference: Difference of the rates, between 0 and `discordant`.
+        alpha: Significance level of the test.
 
     Raises:
         InvalidInputError: If an argument is out of range.
@@ -93,7 +92,9 @@ def paired_power(episodes: int, discordant: float, difference: float, alpha: flo
         raise InvalidInputError(
             f"{difference} cannot be", field="difference", cure="0 <= difference <= discordant, the share that differs"
         )
-    counts = np.arange(episodes + 1)
+    # Numbers of discordant episodes that are less likely than rounding errors are left out.
+    least, most = stats.binom.interval(1 - 1e-13, episodes, discordant)
+    counts = np.arange(int(least), int(most) + 1)
     # The largest count of wins, for each number of discordant episodes, that is still significantly few; -1 for none.
     few = np.asarray(stats.binom.ppf(alpha / 2, counts, 0.5)) - 1
     few = np.where(stats.binom.cdf(few + 1, counts, 0.5) <= alpha / 2, few + 1, few)

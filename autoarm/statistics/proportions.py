@@ -1,4 +1,4 @@
-"""Intervals of one success rate."""
+"""The interval of one success rate."""
 
 from __future__ import annotations
 
@@ -19,20 +19,6 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Co
     """
     _check_counts(successes, trials, confidence)
     interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return ConfidenceInterval(float(interval.low), float(interval.high))
-
-
-def clopper_pearson_interval(successes: int, trials: int, confidence: float = 0.95) -> ConfidenceInterval:
-    """The exact interval of a binomial proportion: covers at least as often as it says, and is wider for it.
-
-    Source: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
-    binomial", Biometrika 26 (1934).
-
-    Raises:
-        InvalidInputError: Unless 0 <= successes <= trials, trials >= 1 and 0 < confidence < 1.
-    """
-    _check_counts(successes, trials, confidence)
-    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return ConfidenceInterval(float(interval.low), float(interval.high))
 
 

@@ -9,11 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaln
 
 from autoarm.statistics.intervals import check_share, paired
-from gym_autoarm.errors import InvalidInputError
 
 
 class SequentialTest(NamedTuple):
-    """What a comparison says after the episodes so far.
+    """Result of a comparison after the episodes so far.
 
     Attributes:
         stopped: Number of the episode, from 1, after which the answer was clear; `None` while it is not.
@@ -28,13 +27,11 @@ class SequentialTest(NamedTuple):
     evidence: NDArray[np.float64]
 
 
-def sequential_comparison(
-    first: ArrayLike, second: ArrayLike, alpha: float = 0.05, prior: float = 1.0
-) -> SequentialTest:
+def sequential_comparison(first: ArrayLike, second: ArrayLike, alpha: float = 0.05) -> SequentialTest:
     """Whether two policies differ on shared episodes, with leave to look after every one and to stop at will.
 
     If the policies are equally good, the episodes on which just one succeeds are fair coins, and the likelihood of
-    their wins and losses under a coin with a Beta-distributed bias, divided by that under a fair one, is a martingale
+    their wins and losses under a coin of uniformly distributed bias, divided by that under a fair one, is a martingale
     that starts at 1. By Ville's inequality it ever reaches 1 / alpha with probability alpha at most. So unlike a
     p-value that is computed again after every episode, this one keeps its promise under continuous peeking. The price
     is some more episodes than a test whose length is fixed in advance. Episodes must come in an order that has nothing
@@ -49,17 +46,14 @@ def sequential_comparison(
         first: Successes of one policy, booleans `(n,)`, in the order in which they came.
         second: Successes of the other on the same episodes, `(n,)`.
         alpha: Largest probability of a false alarm, ever.
-        prior: Both parameters of the Beta distribution: 1 bets evenly on every bias; larger ones on small differences.
 
     Raises:
-        InvalidInputError: If the two do not pair up, or an argument is out of range.
+        InvalidInputError: If the two do not pair up, or `alpha` is out of range.
     """
     one, other = paired(first, second)
     check_share(alpha, "alpha")
-    if not prior > 0:
-        raise InvalidInputError(f"{prior} is no parameter of a Beta distribution", field="prior", cure="above 0")
     wins, losses = np.cumsum(one > other), np.cumsum(other > one)
-    log_evidence = betaln(prior + wins, prior + losses) - betaln(prior, prior) + (wins + losses) * np.log(2.0)
+    log_evidence = betaln(1 + wins, 1 + losses) + (wins + losses) * np.log(2.0)
     evidence = np.exp(np.minimum(log_evidence, 700.0))  # where float64 ends, the answer has long been clear
     clear = np.flatnonzero(evidence >= 1 / alpha)
     p_value = float(min(1.0, 1 / evidence.max()))

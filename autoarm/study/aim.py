@@ -1,7 +1,8 @@
-"""Where on the table a chunk of actions aims: a linear reading of it, so that parts of a chunk have parts of an aim.
+"""Where on the table a chunk of actions aims: linear in the chunk, so that its parts' aims add up to its aim.
 
-Chunks of two positions differ in when the arm does something as well as in where, and how fast a demonstration goes is
-chance. From the 41st to the 50th action the gripper is over the cube or comes down on it, in most demonstrations.
+The chunks for two cube positions differ in timing as well as in place, and how fast a demonstration goes is chance. So
+only the 41st to the 50th action are read: there, in most demonstrations, the gripper is over the cube or comes down on
+it.
 """
 
 from __future__ import annotations
@@ -13,42 +14,42 @@ from numpy.typing import NDArray
 
 from autoarm.interp.observations.rendered import ActionScale, expert_chunks
 from autoarm.policies.alignment import grasp
-from autoarm.study.workspace import Looks
+from autoarm.study.workspace import PairedObservations
 from gym_autoarm import spec
 from gym_autoarm.kinematics import ArmKinematics
 
 Floats = NDArray[np.float64]
 
 _END: Final = 50
-"""Slots, from the first, before the gripper closes; in fewer, all of a chunk."""
+"""Number of actions before the gripper closes; a shorter chunk is used whole."""
 _LAST: Final = 0.2
-"""Share of those slots, from their end, that says where a chunk aims."""
+"""Share of these actions, counted from the last, whose mean is the aim."""
 _STEP: Final = 0.5
-"""Degrees, of the differences that the Jacobian is taken from."""
+"""Step of the central differences that give the Jacobian, degrees."""
 
 
 class Aim:
-    """The reading of the chunks of all pairs.
+    """Reads the aim of chunks, linearised for each pair of observations.
 
     Args:
-        looks: The pairs.
-        scale: In whose units chunks are given.
+        pairs: The observations, and which two make a pair.
+        scale: Units of the chunks that are given.
 
     Attributes:
-        wanted: How far the aim should move: from where the expert grasps to where it grasps, metres `(pair, 2)`.
+        wanted: How far the aim should move: between the places where the expert grasps, metres `(pair, 2)`.
     """
 
-    def __init__(self, looks: Looks, scale: ActionScale) -> None:
+    def __init__(self, pairs: PairedObservations, scale: ActionScale) -> None:
         self._scale = scale
-        poses = np.stack([_grasping(plan) for plan in expert_chunks(looks.frames, spec.TIME_LIMIT)])
+        poses = np.stack([_grasping(plan) for plan in expert_chunks(pairs.frames, spec.TIME_LIMIT)])
         # Half way between the two positions the linear reading is right to second order.
-        middle = (poses[looks.here] + poses[looks.there]) / 2
+        middle = (poses[pairs.position] + poses[pairs.nearest]) / 2
         kinematics = ArmKinematics()
         self._maps = np.stack([_jacobian(kinematics, pose) for pose in middle])
-        self.wanted = self._read(poses[looks.here] - poses[looks.there])
+        self.wanted = self._read(poses[pairs.position] - poses[pairs.nearest])
 
     def change(self, difference: Floats) -> Floats:
-        """How far differences of normalised chunks `(pair, slot, 6)` move the aim, metres `(pair, 2)`."""
+        """How far the aim moves, metres `(pair, 2)`, by differences of normalised chunks `(pair, action, 6)`."""
         return self._read(_end(difference) * self._scale.spread)
 
     def _read(self, degrees: Floats) -> Floats:
@@ -61,14 +62,14 @@ def _end(chunks: Floats) -> Floats:
 
 
 def _grasping(plan: Floats) -> Floats:
-    """The goal at which the gripper is about to close, `(6,)`."""
+    """The last goal before the gripper closes, `(6,)`."""
     moments = grasp(plan.astype(np.float32))
     assert moments is not None, "the expert always grasps"
     return np.asarray(plan[moments[0] - 1], np.float64)
 
 
 def _jacobian(kinematics: ArmKinematics, pose: Floats) -> Floats:
-    """Of the grasp site's x and y by the joints, metres a degree, `(2, 6)`; the gripper's opening moves nothing."""
+    """Jacobian of the grasp site's x and y, metres per degree of each joint, `(2, 6)`; that of the gripper is 0."""
     columns = np.zeros((2, len(spec.JOINTS)))
     for joint in range(spec.GRIPPER):
         step = np.zeros(len(spec.JOINTS))

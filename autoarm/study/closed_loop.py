@@ -1,4 +1,4 @@
-"""What holds in whole episodes: parts taken out, and parts trained on new positions."""
+"""Success in whole episodes after a part of the network was removed, or trained on new positions."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 Kind = Literal["zero", "mean", "resample"]
 
 NONE: Final = "none"
-"""The part that is there to be compared with: nothing was changed."""
+"""Name in rows of the policy that was not changed, to compare with."""
 ABOVE: Final = "above-encoder-mlps"
-"""The unit that compares the units before it."""
+"""Name in rows of the comparison of fine-tuned parts with each other."""
 _TUNED: Final = "decoder-mlp"
 _DECODER: Final = "decoder.0.mlp"
 
 
 def rank(unit: Unit) -> int:
-    """When a unit's turn is: the intact policy first, what compares units last."""
+    """Order of work: 0 for the unchanged policy, 2 for what compares other units, 1 for the rest."""
     return {NONE: 0, ABOVE: 2}.get(str(unit.variant.get("part")), 1)
 
 
@@ -37,7 +37,7 @@ def rank(unit: Unit) -> int:
 
 
 def knockout_variants(layers: int) -> list[dict[str, Any]]:
-    """The intact policy first; then without the decoder's MLP in every way, each encoder MLP, and the state's token."""
+    """The unchanged policy; then without the decoder's MLP in each way, each encoder MLP, and the state's token."""
     kinds: list[Kind] = list(get_args(Kind))
     parts: list[tuple[str, Kind | Literal["none"]]] = [(NONE, NONE)]
     parts += [(_DECODER, kind) for kind in kinds]
@@ -46,8 +46,8 @@ def knockout_variants(layers: int) -> list[dict[str, Any]]:
 
 
 def knockouts(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
-    """Success of a policy without a part, on the same episodes as with it."""
-    dataset = workspace.study.arms[unit.arm].dataset
+    """Success of a policy with one part removed, on the same episodes as before."""
+    dataset = workspace.study.arms[unit.recipe].dataset
     held = workspace.study.held_out(dataset)
     places: dict[str, list[Point]] = {"trained": list(workspace.study.datasets[dataset].spots)}
     for place in ("inside", "outside"):
@@ -74,20 +74,20 @@ def _is_intact(row: Row, place: str) -> bool:
 
 
 def _without(workspace: Workspace, unit: Unit) -> Any:
-    from autoarm.interp.methods.edited_policy import EditedPolicy, Without
+    from autoarm.interp.methods.edited_policy import Ablate, EditedPolicy
     from autoarm.interp.methods.knockout import Part, state_token
     from autoarm.interp.model.capture import capture
 
-    policy = workspace.policy(unit.arm, unit.seed)
+    policy = workspace.policy(unit.recipe, unit.seed)
     name = str(unit.variant["part"])
     if name == NONE:
         return policy
     part = state_token(policy.policy) if name == "state token" else Part(name, name)
-    sample = workspace.sample(policy, workspace.study.arms[unit.arm].dataset)
+    sample = workspace.sample(policy, workspace.study.arms[unit.recipe].dataset)
     reference = capture(policy.policy, sample.batches(policy), [part.site])[part.site]
     kind = next(kind for kind in get_args(Kind) if kind == unit.variant["kind"])
-    checkpoint = str(workspace.checkpoint(unit.arm, unit.seed))
-    return EditedPolicy(checkpoint, [Without(part, kind, reference)], image_size=workspace.effort.image_size)
+    checkpoint = str(workspace.checkpoint(unit.recipe, unit.seed))
+    return EditedPolicy(checkpoint, [Ablate(part, kind, reference)], image_size=workspace.effort.image_size)
 
 
 # -- Fine-tuning -------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def _without(workspace: Workspace, unit: Unit) -> Any:
 
 @dataclass(frozen=True)
 class Tuning:
-    """One run of fine-tuning, in the study's own numbers; what is done is scaled by the effort."""
+    """One run of fine-tuning, with the numbers of the study's file; a smaller effort scales them down."""
 
     part: str
     demonstrations: int
@@ -103,7 +103,7 @@ class Tuning:
 
 
 def tunings(workspace: Workspace, seed: int) -> Iterator[Tuning]:
-    """All runs of a seed, in order, none twice."""
+    """The fine-tuning runs of a seed, in order, without repetitions."""
     seen: set[Tuning] = set()
     for grid in workspace.study.finetuning.grids:
         if seed >= grid.seeds:
@@ -118,7 +118,7 @@ def tunings(workspace: Workspace, seed: int) -> Iterator[Tuning]:
 
 
 def finetune_variants(workspace: Workspace, seed: int) -> list[dict[str, Any]]:
-    """The policy as it was, every run, and what compares them."""
+    """The unchanged policy, every fine-tuning run, and the comparison of parts."""
     runs = [
         {"part": tuning.part, "demonstrations": tuning.demonstrations, "steps": tuning.steps}
         for tuning in tunings(workspace, seed)
@@ -127,19 +127,19 @@ def finetune_variants(workspace: Workspace, seed: int) -> list[dict[str, Any]]:
 
 
 def finetune(workspace: Workspace, unit: Unit, done: list[Row]) -> list[Row]:
-    """Train a part on the new positions; success there, at the old spots, and at third positions."""
+    """Train a part on the new positions, and measure success there, at the old spots, and at third positions."""
     own = [row for row in done if row.value is not None]
     part = str(unit.variant["part"])
     if part == ABOVE:
         return list(_above_encoder_mlps(unit, own))
     if part == NONE:
-        return list(_places(workspace, unit, workspace.policy(unit.arm, unit.seed), own))
+        return list(_places(workspace, unit, workspace.policy(unit.recipe, unit.seed), own))
     return list(_tuned(workspace, unit, own))
 
 
 @contextmanager
 def tuned(workspace: Workspace, unit: Unit) -> Iterator[tuple[Finetuner, list[float], Policy]]:
-    """A policy with a part trained on the new positions, what trained it, and the loss of every step."""
+    """The fine-tuner after its run, the loss of every step, and the policy with a part trained on the new positions."""
     from autoarm.policies.lerobot import LeRobotPolicy
     from autoarm.training.checkpoint import save_policy
     from autoarm.training.config import Phase
@@ -156,7 +156,7 @@ def tuned(workspace: Workspace, unit: Unit) -> Iterator[tuple[Finetuner, list[fl
         seed=unit.seed,
     )
     workspace.say(f"fine-tuning {unit.name}")
-    tuner = Finetuner(workspace.checkpoint(unit.arm, unit.seed), workspace.dataset(FINETUNING), config)
+    tuner = Finetuner(workspace.checkpoint(unit.recipe, unit.seed), workspace.dataset(FINETUNING), config)
     losses = tuner.run()
     with tempfile.TemporaryDirectory(dir=workspace.folder) as temporary:
         folder = Path(temporary) / "tuned"
@@ -173,15 +173,15 @@ def _tuned(workspace: Workspace, unit: Unit, own: Sequence[Row]) -> Iterator[Row
         yield from _places(workspace, unit, policy, own)
 
 
-def finetuning_places(workspace: Workspace, arm: str) -> dict[str, list[Point]]:
-    """Where a fine-tuned policy is tried: at new positions, at those of the first training, and at third ones."""
+def finetuning_places(workspace: Workspace, recipe: str) -> dict[str, list[Point]]:
+    """Where a fine-tuned policy is tested: at the new positions, at those of the first training, and at third ones."""
     plan = workspace.study.finetuning
-    old = list(workspace.study.datasets[workspace.study.arms[arm].dataset].spots)
+    old = list(workspace.study.datasets[workspace.study.arms[recipe].dataset].spots)
     return {"tuned": plan.tuned, "old": old, "third": plan.third}
 
 
 def _places(workspace: Workspace, unit: Unit, policy: Policy, own: Sequence[Row]) -> Iterator[Row]:
-    for place, points in finetuning_places(workspace, unit.arm).items():
+    for place, points in finetuning_places(workspace, unit.recipe).items():
         episodes = workspace.episodes(place, points, workspace.effort.finetune_episodes)
         successes = workspace.successes(policy, episodes)
         yield from _success_rows(unit, place, successes)
@@ -191,7 +191,7 @@ def _places(workspace: Workspace, unit: Unit, policy: Policy, own: Sequence[Row]
 
 
 def _above_encoder_mlps(unit: Unit, own: Sequence[Row]) -> Iterator[Row]:
-    """The decoder's MLP against the mean of the encoder's, on the same demonstrations and steps."""
+    """Success of the decoder's MLP minus the mean of the encoder MLPs, with equal demonstrations and steps."""
     tuned = [row for row in own if row.metric == "success" and row.at["part"] == _TUNED]
     for place in dict.fromkeys(row.at["place"] for row in tuned):
         found = []

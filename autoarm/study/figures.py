@@ -1,4 +1,4 @@
-"""Figures of a study, each with the rows it shows."""
+"""Figures of a study; each function returns the figure and the data it shows."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Drawn = tuple["Figure", list[dict[str, Any]]]
 _PLACES: Final = {"trained": "between the spots", "inside": "inside", "outside": "outside"}
 
 
-def slopes_by_distance(rows: Sequence[Row], arms: Sequence[str]) -> Drawn:
-    """Beta at each held-out position against its distance from the nearest spot, mean over seeds."""
+def slopes_by_distance(rows: Sequence[Row], policies: Sequence[str]) -> Drawn:
+    """Slope β at each held-out position against its distance from the nearest spot, mean over seeds."""
     shown: list[dict[str, Any]] = []
     with new_figure(6.4, 4.2) as figure:
         axes = figure.add_subplot()
         for value, text in ((0.0, "copies"), (1.0, "follows\nthe expert")):
             axes.axhline(value, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(text, (1.01, value), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=9)
-        for number, arm in enumerate(arms):
-            found = _positions(rows, arm)
+        for number, policy in enumerate(policies):
+            found = _positions(rows, policy)
             shown += found
             colour, marker = POLICY_COLOURS[number % len(POLICY_COLOURS)], POLICY_MARKERS[number % len(POLICY_MARKERS)]
             for place, face in (("inside", colour), ("outside", "none")):
@@ -38,7 +38,7 @@ def slopes_by_distance(rows: Sequence[Row], arms: Sequence[str]) -> Drawn:
                     marker=marker,
                     facecolors=face,
                     edgecolors=colour,
-                    label=arm if place == "outside" else None,
+                    label=policy if place == "outside" else None,
                 )
         axes.set_xlabel("distance from the nearest demonstrated spot (cm)")
         axes.set_ylabel("slope β")
@@ -48,14 +48,14 @@ def slopes_by_distance(rows: Sequence[Row], arms: Sequence[str]) -> Drawn:
     return figure, shown
 
 
-def _positions(rows: Sequence[Row], arm: str) -> list[dict[str, Any]]:
+def _positions(rows: Sequence[Row], policy: str) -> list[dict[str, Any]]:
     values: dict[int, list[Row]] = {}
     for row in rows:
-        if row.metric == "slope" and row.arm == arm and row.value is not None and row.at["place"] != "trained":
+        if row.metric == "slope" and row.arm == policy and row.value is not None and row.at["place"] != "trained":
             values.setdefault(int(row.at["position"]), []).append(row)
     return [
         {
-            "arm": arm,
+            "arm": policy,
             "place": own[0].at["place"],
             "x": own[0].at["x"],
             "y": own[0].at["y"],
@@ -67,45 +67,45 @@ def _positions(rows: Sequence[Row], arm: str) -> list[dict[str, Any]]:
     ]
 
 
-def slopes_by_policy(rows: Sequence[Row], arms: Sequence[str]) -> Drawn:
-    """Beta of every policy inside and outside the hull of its spots; a small dot a seed, a large one their mean."""
+def slopes_by_policy(rows: Sequence[Row], policies: Sequence[str]) -> Drawn:
+    """Slope β of every policy inside and outside the hull of its spots; small dots are seeds, large dots their mean."""
     shown: list[dict[str, Any]] = []
-    with new_figure(6.4, 1.3 + 0.36 * max(3, len(arms))) as figure:
+    with new_figure(6.4, 1.3 + 0.36 * max(3, len(policies))) as figure:
         axes = figure.add_subplot()
         for value, text in ((0.0, "copies"), (1.0, "follows")):
             axes.axvline(value, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(text, (value, 1.01), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
         for number, place in enumerate(("inside", "outside")):
             colour, marker = POLICY_COLOURS[number], POLICY_MARKERS[number]
-            for height, arm in enumerate(arms):
-                seeds = _seeds(rows, arm, place)
+            for height, policy in enumerate(policies):
+                seeds = _seeds(rows, policy, place)
                 y = height + 0.24 * (number - 0.5)
                 if seeds:
                     axes.scatter(list(seeds.values()), [y] * len(seeds), color=colour, marker=marker, s=10, alpha=0.5)
                     axes.scatter([np.mean(list(seeds.values()))], [y], color=colour, marker=marker, s=46)
                 shown += [
-                    {"arm": arm, "place": place, "seed": seed, "slope": round(slope, 4)}
+                    {"arm": policy, "place": place, "seed": seed, "slope": round(slope, 4)}
                     for seed, slope in seeds.items()
                 ]
             axes.scatter([], [], color=colour, marker=marker, s=46, label=_PLACES[place])
-        axes.set_yticks(range(len(arms)), arms)
-        axes.set_ylim(len(arms) - 0.4, -0.6)
+        axes.set_yticks(range(len(policies)), policies)
+        axes.set_ylim(len(policies) - 0.4, -0.6)
         axes.set_xlabel("slope β, mean over positions")
         axes.grid(True, axis="x")
         figure.legend(loc="outside lower center", ncols=2)
     return figure, shown
 
 
-def _seeds(rows: Sequence[Row], arm: str, place: str) -> dict[int, float]:
+def _seeds(rows: Sequence[Row], policy: str, place: str) -> dict[int, float]:
     values: dict[int, list[float]] = {}
     for row in rows:
-        if row.metric == "slope" and row.arm == arm and row.value is not None and row.at["place"] == place:
+        if row.metric == "slope" and row.arm == policy and row.value is not None and row.at["place"] == place:
             values.setdefault(row.seed, []).append(row.value)
     return {seed: float(np.mean(own)) for seed, own in values.items()}
 
 
-def beta_parts(rows: Sequence[Row], arm: str) -> Drawn:
-    """Beta of skip and MLP at each place; a dot a seed, a bar their mean."""
+def beta_parts(rows: Sequence[Row], policy: str) -> Drawn:
+    """β of the skip connection and of the MLP at each place; dots are seeds, bars their mean."""
     shown: list[dict[str, Any]] = []
     with new_figure(6.0, 3.6) as figure:
         axes = figure.add_subplot()
@@ -113,7 +113,7 @@ def beta_parts(rows: Sequence[Row], arm: str) -> Drawn:
         for number, part in enumerate(("skip", "mlp")):
             for column, place in enumerate(places):
                 at = {"part": part, "place": place}
-                own = [row for row in rows if row.metric == "beta" and row.arm == arm and row.meets(at)]
+                own = [row for row in rows if row.metric == "beta" and row.arm == policy and row.meets(at)]
                 values = [row.value for row in own if row.value is not None]
                 if not values:
                     continue
@@ -130,12 +130,12 @@ def beta_parts(rows: Sequence[Row], arm: str) -> Drawn:
     return figure, shown
 
 
-def finetuning(rows: Sequence[Row], arm: str) -> Drawn:
-    """Success after training each part on ten demonstrations, at tuned, old and third positions; a dot a seed."""
+def finetuning(rows: Sequence[Row], policy: str) -> Drawn:
+    """Success after training each part on ten demonstrations, at tuned, old and third positions; dots are seeds."""
     groups: dict[tuple[str, str, int], list[float]] = {}
     for row in rows:
         usual = row.at.get("demonstrations", 10) == 10 and row.at.get("steps", 300) == 300
-        if row.metric == "success" and row.arm == arm and usual and row.value is not None:
+        if row.metric == "success" and row.arm == policy and usual and row.value is not None:
             groups.setdefault((str(row.at["part"]), str(row.at["place"]), row.seed), []).append(row.value)
     shown: list[dict[str, Any]] = [
         {"part": part, "place": place, "seed": seed, "success": float(np.mean(values)), "episodes": len(values)}

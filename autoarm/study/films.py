@@ -1,4 +1,4 @@
-"""Films of what fine-tuning does: the same episode before and after, side by side."""
+"""Videos of what fine-tuning changes: the same episode before and after, side by side."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def film_study(
     seed: int = 0,
     say: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Film fine-tuning: at each place, the first episode whose outcome it changed, or the first of all.
+    """Film fine-tuning: at each place the first episode whose outcome it changed, or else the first episode.
 
-    What is trained is what the first criterion about fine-tuning asks for.
+    The part, demonstrations and steps are those of the first criterion about fine-tuning.
 
     Args:
-        study: It, run as far as fine-tuning.
-        size: Which run of it.
-        out: Folder with its rows; the videos go into `videos` there.
-        work: Folder with its datasets and policies, which are made again where they are missing.
-        effort: Instead of a size's.
-        seed: Which training seed's policy is tuned.
-        say: Told what takes long.
+        study: A study whose fine-tuning was measured.
+        size: The full run or the quick one.
+        out: Folder with the rows; the videos go into `videos` there.
+        work: Folder with datasets and policies, which are made again where they are missing.
+        effort: Amount of work, instead of that of `size`.
+        seed: Training seed of the policy that is fine-tuned.
+        say: Called with a message before something that takes long.
 
     Returns:
-        The videos.
+        Paths of the videos.
 
     Raises:
         InvalidInputError: If the study asks nothing about fine-tuning.
-        InvalidFileError: If that was not measured yet.
+        InvalidFileError: If fine-tuning was not measured yet.
     """
     from autoarm.evaluation.video import film_beside
 
@@ -53,7 +53,7 @@ def film_study(
     amount = effort or study.effort[size]
     workspace = Workspace(study, amount, work or WORK / f"{study.name}-{size}", say=say or (lambda _: None))
     unit = _unit(study, seed)
-    rows = [row for row in read_study_rows(folder, study).get(_STAGE, []) if row.of(unit.arm, unit.seed)]
+    rows = [row for row in read_study_rows(folder, study).get(_STAGE, []) if row.belongs_to(unit.recipe, unit.seed)]
     before, after = (_outcomes(rows, conditions) for conditions in ({"part": NONE}, unit.variant))
     if not (before and after):
         raise InvalidFileError(
@@ -63,12 +63,12 @@ def film_study(
         )
     paths = []
     with tuned(workspace, unit) as (_, _, policy):
-        for place, points in finetuning_places(workspace, unit.arm).items():
+        for place, points in finetuning_places(workspace, unit.recipe).items():
             changed = [key for key in after if key[0] == place and before.get(key) != after[key]]
             index = changed[0][1] if changed else 0
             episodes = workspace.episodes(place, points, index + 1)[index:]
             runs = {}
-            for name, each in (("before", workspace.policy(unit.arm, unit.seed)), ("after", policy)):
+            for name, each in (("before", workspace.policy(unit.recipe, unit.seed)), ("after", policy)):
                 (done,) = workspace.rollouts(each, episodes)
                 outcome = "success" if done.row.success else "failure"
                 runs[f"{name} · {place} {index + 1} · {outcome}"] = done.actions

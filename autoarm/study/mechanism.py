@@ -1,11 +1,11 @@
-"""Through which part of the decoder a chunk follows the cube: through the MLP, or around it."""
+"""Does a chunk follow the cube through the decoder's MLP, or through the skip connection around it?"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from autoarm.interp.methods.memory import split_action
-from autoarm.interp.methods.memory_units import episodes_served, field_scores, unit_answers
+from autoarm.interp.methods.memory_units import episode_spread, field_scores, unit_activations
 from autoarm.interp.methods.slope import split_slopes
 from autoarm.interp.observations.rendered import action_scale
 from autoarm.study.aim import Aim
@@ -15,24 +15,24 @@ from autoarm.study.units import Unit, mean_or_none
 from autoarm.study.workspace import Workspace
 
 _LEAST_BETA = 0.05
-"""Below which a share of beta is a share of nothing."""
+"""Smallest total β of which shares are computed."""
 
 
 def mechanism(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
-    """Beta of the skip, the MLP and the biases at each place; gamma; and what the MLP's units answer to."""
-    policy = workspace.policy(unit.arm, unit.seed)
-    dataset = workspace.study.arms[unit.arm].dataset
-    looks = workspace.looks(dataset)
-    split = split_action(policy.policy, looks.frames.batch(policy))
-    aim = Aim(looks, action_scale(policy))
+    """β of the skip connection, the MLP and the biases at each place; Γ; and what the MLP's units respond to."""
+    policy = workspace.policy(unit.recipe, unit.seed)
+    dataset = workspace.study.arms[unit.recipe].dataset
+    pairs = workspace.paired_observations(dataset)
+    split = split_action(policy.policy, pairs.frames.batch(policy))
+    aim = Aim(pairs, action_scale(policy))
     parts = {"skip": split.skip, "mlp": split.mlp, "constant": split.constant, "all": split.action}
-    changes = {name: aim.change(values[looks.here] - values[looks.there]) for name, values in parts.items()}
+    changes = {name: aim.change(values[pairs.position] - values[pairs.nearest]) for name, values in parts.items()}
     each = {name: found.each for name, found in split_slopes(changes, aim.wanted, draws=0).items()}
 
     rows = [unit.row("split_error", {}, split.error)]
     beta: dict[str, dict[str, float | None]] = {}
-    for place in dict.fromkeys(looks.places):
-        chosen = at_place(looks, place)
+    for place in dict.fromkeys(pairs.places):
+        chosen = at_place(pairs, place)
         beta[place] = {name: mean_or_none(values[chosen]) for name, values in each.items()}
         rows += [unit.row("beta", {"part": name, "place": place}, value) for name, value in beta[place].items()]
         total = beta[place]["all"]
@@ -45,18 +45,18 @@ def mechanism(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
         gamma = {name: _difference(beta["trained"][name], beta[where][name]) for name in beta[where]}
         rows += [unit.row("gamma", {"part": name, "place": where}, value) for name, value in gamma.items()]
         rows.append(unit.row("gamma_above_skip", {"place": where}, _difference(gamma["mlp"], gamma["skip"])))
-    return rows + _memories(workspace, unit)
+    return rows + _unit_responses(workspace, unit)
 
 
-def _memories(workspace: Workspace, unit: Unit) -> list[Row]:
-    """Whether units answer smoothly to where the cube lies, and over how many demonstrations their answers spread."""
-    policy = workspace.policy(unit.arm, unit.seed)
-    dataset = workspace.study.arms[unit.arm].dataset
+def _unit_responses(workspace: Workspace, unit: Unit) -> list[Row]:
+    """How smoothly the MLP's units respond to the cube's position, and in how many demonstrations each is active."""
+    policy = workspace.policy(unit.recipe, unit.seed)
+    dataset = workspace.study.arms[unit.recipe].dataset
     scenes, _ = workspace.scenes(dataset)
-    answers = unit_answers(policy.policy, scenes.batches(policy)).mean
+    answers = unit_activations(policy.policy, scenes.batches(policy)).mean
     scores = field_scores(answers, scenes.xy, np.arange(len(scenes)))
     sample = workspace.sample(policy, dataset)
-    served = episodes_served(unit_answers(policy.policy, sample.batches(policy)).mean, sample.episode)
+    served = episode_spread(unit_activations(policy.policy, sample.batches(policy)).mean, sample.episode)
     effective = served.effective[np.isfinite(served.share).all(axis=1)]
     finite = scores[np.isfinite(scores)]
     return [

@@ -1,20 +1,20 @@
-"""What a study is: a YAML file that is written before anything is run, and checked when it is read."""
+"""The content of a study: a YAML file that is written before anything is run, and checked when it is read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import convex_hull, hull_distance, nearest_distance
 from gym_autoarm import spec
-from gym_autoarm.errors import InvalidFileError, InvalidInputError
+from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.strict import StrictModel, read_yaml
 
 Point = tuple[float, float]
 Place = Literal["inside", "outside", "trained"]
@@ -36,10 +36,6 @@ Stage = Literal[
 PACKAGE: Final = "autoarm_studies"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _on_table(point: Point) -> Point:
     bounds = spec.WORK_AREA
     if not all(low <= value <= high for value, (low, high) in zip(point, bounds, strict=True)):
@@ -47,8 +43,8 @@ def _on_table(point: Point) -> Point:
     return point
 
 
-class Demonstrations(_Strict):
-    """A dataset of the expert's: so many episodes at each spot."""
+class Demonstrations(StrictModel):
+    """A dataset recorded by the scripted expert: the same number of episodes at each spot."""
 
     seed: int = Field(ge=0)
     episodes_per_spot: int = Field(ge=1)
@@ -63,8 +59,8 @@ class Demonstrations(_Strict):
         return self
 
 
-class Positions(_Strict):
-    """Where the cube lies when a policy is asked about a place that it was not shown."""
+class Positions(StrictModel):
+    """Cube positions that were not demonstrated, inside and outside the hull of the spots, metres."""
 
     inside: list[Point] = Field(min_length=1)
     outside: list[Point] = Field(min_length=1)
@@ -77,12 +73,12 @@ class Positions(_Strict):
 
     @property
     def all(self) -> list[Point]:
-        """Inside first."""
+        """All positions, those inside first."""
         return [*self.inside, *self.outside]
 
 
-class Pretraining(_Strict):
-    """The labelled scenes of the pretrained backbone; see `autoarm.training.pretraining`."""
+class Pretraining(StrictModel):
+    """How the pretrained backbone is trained on labelled scenes; see `autoarm.training.pretraining`."""
 
     scenes: int = Field(ge=1)
     moments: int = Field(ge=1)
@@ -90,15 +86,15 @@ class Pretraining(_Strict):
     seed: int = Field(ge=0)
 
 
-class Arm(_Strict):
-    """A recipe that is trained once a seed.
+class Recipe(StrictModel):
+    """How a policy is trained; the study trains one for each seed.
 
     Attributes:
-        backbone: `trained` with the rest, `pretrained` and left alone, or `untrained`, as everything in that policy.
-        policy: Fields of LeRobot's configuration, instead of the preset's.
-        demonstrations: How many of the dataset's are learnt from, evenly spread over it; all by default.
-        state_dropout: Share of the samples that hide the joints' positions, instead of the preset's.
-        steps: Optimiser steps of the last phase of training, instead of the preset's.
+        backbone: `trained` with the rest, `pretrained` and frozen, or `untrained`: then nothing is trained.
+        policy: Fields of LeRobot's policy configuration that replace the preset's.
+        demonstrations: Number of demonstrations used, evenly spread over the dataset; all by default.
+        state_dropout: Share of the samples whose joint positions are hidden; replaces the preset's.
+        steps: Optimiser steps of the last phase of training; replaces the preset's.
     """
 
     about: str
@@ -111,8 +107,8 @@ class Arm(_Strict):
     seeds: int = Field(ge=1)
 
 
-class Threshold(_Strict):
-    """One side of a number line."""
+class Threshold(StrictModel):
+    """A bound: values at least, or at most, a number."""
 
     at_least: float | None = None
     at_most: float | None = None
@@ -124,19 +120,19 @@ class Threshold(_Strict):
         return self
 
     def holds(self, low: float, high: float) -> bool:
-        """Whether all of an interval lies on this side."""
+        """Whether the whole interval meets the bound."""
         return low >= self.at_least if self.at_least is not None else high <= (self.at_most or 0.0)
 
     def __str__(self) -> str:
         return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
 
 
-class Measure(_Strict):
-    """Which rows a number is the mean of.
+class Measure(StrictModel):
+    """A number that a criterion looks at: the mean of certain rows.
 
     Attributes:
-        at: Conditions that rows have to meet; rows may have others besides.
-        unit: What is resampled whole for the interval.
+        at: Conditions that rows must meet; they may have further ones.
+        unit: What the interval resamples: training seeds, or positions.
     """
 
     name: str
@@ -148,7 +144,7 @@ class Measure(_Strict):
 
 
 class Criterion(Measure):
-    """A measure with what would support and what would refute the hypothesis."""
+    """A measure, and the values of it that support or refute the hypothesis."""
 
     supported: Threshold
     refuted: Threshold
@@ -167,21 +163,21 @@ class Criterion(Measure):
 
 
 class ControlCriterion(Measure):
-    """A measure of a policy whose nature is known, and what must come out."""
+    """A measure of a policy whose behaviour is known, and the value that must come out."""
 
     holds: Threshold
 
 
-class Control(_Strict):
-    """A baseline of `autoarm.policies.loading`, by its name."""
+class Control(StrictModel):
+    """A policy whose behaviour is known: its name in `controls` is that of a baseline of `autoarm.policies.loading`."""
 
     about: str
     dataset: str
     criteria: list[ControlCriterion] = Field(min_length=1)
 
 
-class Hypothesis(_Strict):
-    """A claim, and what decides on it."""
+class Hypothesis(StrictModel):
+    """A claim, and the criteria that decide on it."""
 
     claim: str
     arm: str
@@ -198,8 +194,8 @@ class Hypothesis(_Strict):
         return self
 
 
-class Grid(_Strict):
-    """All combinations of parts, demonstrations and steps, for the first so many seeds."""
+class Grid(StrictModel):
+    """Fine-tuning runs: all combinations of parts, demonstrations and steps, for the first `seeds` seeds."""
 
     parts: list[str] = Field(min_length=1)
     demonstrations: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
@@ -207,8 +203,8 @@ class Grid(_Strict):
     seeds: int = Field(ge=1)
 
 
-class Finetuning(_Strict):
-    """Where and how policies are fine-tuned."""
+class Finetuning(StrictModel):
+    """How policies are fine-tuned, and at which positions."""
 
     seed: int = Field(ge=0)
     tuned: list[Point] = Field(min_length=1)
@@ -219,17 +215,17 @@ class Finetuning(_Strict):
 
     @property
     def most_demonstrations(self) -> int:
-        """That any run learns from."""
+        """Largest number of demonstrations that a run learns from."""
         return max(max(grid.demonstrations) for grid in self.grids)
 
 
-class Effort(_Strict):
-    """How much is measured; see the study's file.
+class Effort(StrictModel):
+    """Amount of work; the study's file explains each number.
 
     Attributes:
-        policy: Fields of LeRobot's configuration, instead of the recipe's.
-        frame_size: Height and width of what networks see, instead of the recipe's.
-        time_limit: Steps before an episode is truncated.
+        policy: Fields of LeRobot's policy configuration that replace the recipe's.
+        frame_size: Height and width of the networks' input, instead of the recipe's.
+        time_limit: Steps after which an episode is truncated.
     """
 
     seeds: int = Field(ge=1)
@@ -249,8 +245,8 @@ class Effort(_Strict):
     time_limit: int = Field(default=spec.TIME_LIMIT, ge=1)
 
 
-class Study(_Strict):
-    """A study. See `benchmarks/studies/lookup-table-v1.yaml`."""
+class Study(StrictModel):
+    """A study; `benchmarks/studies/lookup-table-v1.yaml` is one."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     version: int = Field(ge=1)
@@ -260,7 +256,7 @@ class Study(_Strict):
     positions: Positions
     clearance: float = Field(ge=0)
     pretraining: Pretraining
-    arms: dict[str, Arm] = Field(min_length=1)
+    arms: dict[str, Recipe] = Field(min_length=1)
     controls: dict[str, Control]
     least_seeds: int = Field(ge=2)
     confidence: float = Field(gt=0, lt=1)
@@ -279,7 +275,7 @@ class Study(_Strict):
             if hypothesis.arm not in self.arms:
                 raise ValueError(f"hypotheses.{name}.arm: there is no {hypothesis.arm!r}")
         for size, effort in self.effort.items():
-            if unknown := [arm for arm in effort.arms if arm not in self.arms]:
+            if unknown := [name for name in effort.arms if name not in self.arms]:
                 raise ValueError(f"effort.{size}.arms: there is no {unknown[0]!r}")
         if set(self.effort) != {"full", "quick"}:
             raise ValueError("effort: both 'full' and 'quick' are needed")
@@ -290,12 +286,12 @@ class Study(_Strict):
 
     @property
     def sha256(self) -> str:
-        """Of the content: comments and layout of the file do not matter."""
+        """SHA-256 of the content; comments and layout of the file do not matter."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def held_out(self, dataset: str) -> list[tuple[Point, Place]]:
-        """The positions that a dataset does not show, each inside or outside the hull of its spots.
+        """The positions that are not in a dataset, each with whether it lies inside or outside the hull of its spots.
 
         Two spots span no area: nothing lies inside.
         """
@@ -321,7 +317,7 @@ def nearest_other(spot: Point, spots: list[Point]) -> Point:
 
 def study_names() -> list[str]:
     """The studies that this installation carries."""
-    return sorted(Path(each.name).stem for each in files(PACKAGE).iterdir() if each.name.endswith(".yaml"))
+    return shipped_names(PACKAGE)
 
 
 def load_study(reference: str | Path) -> Study:
@@ -331,36 +327,14 @@ def load_study(reference: str | Path) -> Study:
         InvalidInputError: If there is no such study.
         InvalidFileError: If something in the file is wrong, naming the field.
     """
-    if str(reference) in study_names():
-        file = Path(str(files(PACKAGE))) / f"{reference}.yaml"
-    else:
-        file = Path(reference)
-        if file.suffix not in (".yaml", ".yml"):
-            raise InvalidInputError(
-                f"there is no study {str(reference)!r}",
-                field="study",
-                cure=f"choose from {', '.join(study_names())}, or name a YAML file",
-            )
-    try:
-        data: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InvalidFileError("there is no such file", file=file, field="study") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidFileError(f"cannot be read: {error}", file=file, cure="it must be YAML in UTF-8") from error
-    try:
-        study = Study.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise InvalidFileError(
-            first["msg"], file=file, field=field, cure="compare with a study in benchmarks/studies"
-        ) from None
+    file = find_yaml(PACKAGE, reference, "study")
+    study = read_yaml(Study, file, "compare with a study in benchmarks/studies")
     _check_hull(study, file)
     return study
 
 
 def _check_hull(study: Study, file: Path) -> None:
-    """Make sure that positions are where the file says, with respect to the dataset of the first arm."""
+    """Check that positions are inside or outside, as the file says, the hull of the first recipe's spots."""
     spots = next(iter(study.arms.values())).dataset
     hull = study.datasets[spots].spots
     for place, points in (("inside", study.positions.inside), ("outside", study.positions.outside)):

@@ -1,4 +1,4 @@
-"""What can be read off a policy's features by a straight line, and whether moving what is read moves the action."""
+"""What linear probes read from a policy's features, and whether changing what they read changes the action."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from autoarm.interp.methods.steering import fit_probe, steer
 from autoarm.interp.model.capture import capture
 from autoarm.interp.model.named_array import NamedArray
 from autoarm.interp.model.tokens import camera_name
-from autoarm.interp.observations.probe_data import LabelledFrames, Target, dataset_batches, dataset_frames, input_size
-from autoarm.interp.observations.probe_data import labelled_frames as label
+from autoarm.interp.observations.probe_data import FrameLabels, Target, dataset_batches, dataset_frames, input_size
+from autoarm.interp.observations.probe_data import frame_labels as label
 from autoarm.interp.observations.rendered import action_scale, expert_chunks
 from autoarm.policies.lerobot import LeRobotPolicy
 from autoarm.study.rows import Row
@@ -33,21 +33,21 @@ Features = dict[str, NDArray[np.float32]]
 
 BACKBONE: Final = "backbone"
 ATTENTION: Final = "decoder.0.cross_attention"
-"""What the decoder's cross-attention has gathered for each slot: the vector of H2."""
+"""Output of the decoder's cross-attention for each action: the vector that H2 is about."""
 SITES: Final = ("encoder.out", ATTENTION, "decoder.out")
 _TARGETS: Final[tuple[Target, ...]] = ("cube", "yaw", "joints", "action", "grasped", "stage")
 _STRIDE: Final = 12
-"""Of the demonstrations' frames: neighbours are nearly copies of each other."""
+"""Every so many frames of the demonstrations are used: neighbouring frames are nearly equal."""
 
 
 def probes(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
-    """Probes on rendered scenes, on demonstrations, and from these to those."""
-    policy = workspace.policy(unit.arm, unit.seed)
-    dataset = workspace.study.arms[unit.arm].dataset
+    """Probes on rendered scenes, on demonstrations, and fitted to demonstrations but tested on rendered scenes."""
+    policy = workspace.policy(unit.recipe, unit.seed)
+    dataset = workspace.study.arms[unit.recipe].dataset
     scenes, yaw = workspace.scenes(dataset)
     unseen = features(policy, scenes.batches(policy))
     targets = {"cube": np.asarray(scenes.xy), "yaw": yaw}
-    rng = stream(unit.seed, workspace.study.name, "probes", unit.arm)
+    rng = stream(unit.seed, workspace.study.name, "probes", unit.recipe)
     found = {site: cross_validated(values, targets, rng) for site, values in unseen.items()}
     rows = _score_rows(unit, found, "unseen")
     rows += [
@@ -76,7 +76,7 @@ def probes(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
 
 
 def features(policy: LeRobotPolicy, batches: Any) -> Features:
-    """At `SITES` and of the frames, and both cameras' maps side by side as `BACKBONE`."""
+    """Features at `SITES`, of the frames, and of the backbone (`BACKBONE`: both cameras' maps side by side)."""
     cameras = [f"backbone.{camera_name(key)}" for key in policy.policy.config.image_features]
     found = collect_features(policy.policy, batches, [*cameras, *SITES])
     maps = [found.pop(camera) for camera in cameras]
@@ -86,7 +86,7 @@ def features(policy: LeRobotPolicy, batches: Any) -> Features:
 def cross_validated(
     values: NDArray[np.float32], targets: dict[str, NDArray[Any]], rng: np.random.Generator
 ) -> dict[str, tuple[float, float]]:
-    """R2 of each target on held-out rows, and that of the control task, in which rows exchange their labels."""
+    """R² of each target on held-out rows, and R² of the control task, in which rows have exchanged their labels."""
     rows = np.arange(len(values))
     other = rng.permutation(rows)
     columns = [array[order] for array in targets.values() for order in (rows, other)]
@@ -100,7 +100,7 @@ def cross_validated(
 def transferred(
     values: NDArray[Any], truth: NDArray[Any], groups: NDArray[Any], others: NDArray[Any], wanted: NDArray[Any]
 ) -> float:
-    """R2 on other rows of a probe that was fitted to some."""
+    """R² of a probe that was fitted to `values` and `truth`, on the rows `others` with the truth `wanted`."""
     count = len(values)
     fold = np.arange(count), np.arange(count, count + len(others))
     labels = np.concatenate([groups, np.full(len(others), -1)])
@@ -128,16 +128,16 @@ def _on_demonstrations(workspace: Workspace, unit: Unit, policy: LeRobotPolicy, 
     return rows
 
 
-def _labels(workspace: Workspace, dataset: str) -> LabelledFrames:
+def _labels(workspace: Workspace, dataset: str) -> FrameLabels:
     folder = workspace.dataset(dataset)
-    known: dict[str, LabelledFrames] = workspace.kept.setdefault("labels", {})
+    known: dict[str, FrameLabels] = workspace.cache.setdefault("labels", {})
     if dataset not in known:
         known[dataset] = label(folder).every(_STRIDE)
     return known[dataset]
 
 
-def _possible(labels: LabelledFrames) -> list[Target]:
-    """Targets; of classes those that every spot has, as each is left out in turn."""
+def _possible(labels: FrameLabels) -> list[Target]:
+    """Targets that can be probed: classes only if at least two remain whichever spot is left out."""
     spots = np.unique(labels.spot)
 
     def everywhere(name: Target) -> bool:
@@ -154,11 +154,11 @@ def _above_untrained(
     targets: dict[str, NDArray[Any]],
     rng: np.random.Generator,
 ) -> list[Row]:
-    twin = workspace.twin(unit.arm)
+    twin = workspace.untrained_counterpart(unit.recipe)
     if twin is None:
         return []
     policy = workspace.policy(twin, unit.seed)
-    scenes, _ = workspace.scenes(workspace.study.arms[unit.arm].dataset)
+    scenes, _ = workspace.scenes(workspace.study.arms[unit.recipe].dataset)
     values = features(policy, scenes.batches(policy))
     rows = []
     for site in found.keys() & values.keys():
@@ -182,23 +182,23 @@ def _score_rows(unit: Unit, found: dict[str, dict[str, tuple[float, float]]], pl
 
 
 def steering(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
-    """Make a probe of the cube's position read another place: does the action go there?"""
-    policy = workspace.policy(unit.arm, unit.seed)
-    dataset = workspace.study.arms[unit.arm].dataset
+    """Change activations so that a probe reads another cube position: does the action go there?"""
+    policy = workspace.policy(unit.recipe, unit.seed)
+    dataset = workspace.study.arms[unit.recipe].dataset
     scenes, _ = workspace.scenes(dataset)
-    looks = workspace.looks(dataset)
-    xy = np.asarray(looks.points)
-    held = np.array([place != "trained" for place in looks.places])
-    here, there = looks.here[held], looks.there[held]
-    batch = looks.frames.batch(policy)
-    clean = {name: rows_of(value, there) for name, value in batch.items()}
-    source = {name: rows_of(value, here) for name, value in batch.items()}
+    pairs = workspace.paired_observations(dataset)
+    xy = np.asarray(pairs.points)
+    held = np.array([place != "trained" for place in pairs.places])
+    position, nearest = pairs.position[held], pairs.nearest[held]
+    batch = pairs.frames.batch(policy)
+    clean = {name: take_rows(value, nearest) for name, value in batch.items()}
+    source = {name: take_rows(value, position) for name, value in batch.items()}
     rows = []
     for site in SITES:
         # Millimetres of a probe matter: metres would make its weights tiny and the ridge's offset the whole answer.
         values = _captured(policy, scenes.batches(policy), site)
         probe = fit_probe(values, scenes.xy * 1000)
-        expert = action_scale(policy).normalise(expert_chunks(looks.frames, workspace.chunk))[here]
+        expert = action_scale(policy).normalise(expert_chunks(pairs.frames, workspace.chunk))[position]
         rng = stream(unit.seed, workspace.study.name, "steering", site)
         found = steer(
             policy.policy,
@@ -206,7 +206,7 @@ def steering(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
             source,
             site,
             probe,
-            (xy[here] - xy[there]) * 1000,
+            (xy[position] - xy[nearest]) * 1000,
             rng,
             workspace.effort.draws,
             expert,
@@ -227,8 +227,8 @@ def _captured(policy: LeRobotPolicy, batches: Any, site: str) -> NamedArray:
     return capture(policy.policy, batches, [site])[site]
 
 
-def rows_of(value: Any, numbers: NDArray[np.int64]) -> Any:
-    """Some observations of a batch's entry; what is no tensor is the same for all."""
+def take_rows(value: Any, numbers: NDArray[np.int64]) -> Any:
+    """Some observations of a batch's entry; an entry that is no tensor is common to all and returned as it is."""
     import torch
 
     return value[torch.from_numpy(numbers)] if isinstance(value, torch.Tensor) else value

@@ -1,4 +1,4 @@
-"""The report of a study: verdicts first, in words for a newcomer, then the evidence."""
+"""The report of a study: verdicts first, in plain words, then the evidence."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 
 from autoarm.figures.style import save_figure
+from autoarm.pages.blocks import Block, Heading, Picture, Table, Text, Video
 from autoarm.study.figures import Drawn, beta_parts, finetuning, slopes_by_distance, slopes_by_policy
 from autoarm.study.films import VIDEOS
-from autoarm.study.page import Block, Heading, Picture, Table, Text, Video, write_pages
+from autoarm.study.page import write_pages
 from autoarm.study.plan import ControlCriterion, Criterion, Stage, Study
 from autoarm.study.rows import Row, read_header
 from autoarm.study.run import read_study_rows, rows_path
@@ -21,13 +22,13 @@ from gym_autoarm.errors import InvalidFileError
 
 FIGURES: Final = "figures"
 CORRECTION: Final = "correction.md"
-"""Beside the rows, written by people: what of the verdicts does not hold after all, with the date. Paragraphs."""
+"""File that people write beside the rows: which verdicts do not hold after all, with the date; in paragraphs."""
 CONCLUSIONS: Final = "conclusions.md"
-"""Beside the rows, written by people: what they take from it. Paragraphs."""
+"""File that people write beside the rows: what they conclude; in paragraphs."""
 _SIZES: Final = {
     "full": "the full run",
     "quick": "a quick run, which shows that it works and decides nothing",
-    "custom": "a run of its own size",
+    "custom": "a run with an amount of work of its own",
 }
 _PLACES: Final = {
     "tuned": "at a new position",
@@ -35,32 +36,32 @@ _PLACES: Final = {
     "third": "at a third position",
 }
 _READING: Final = (
-    "The policy looks once and plans a chunk of actions, at the end of which the gripper is over the cube: that is "
-    "where it aims. β compares how the aim moves when the cube is moved away from the nearest demonstrated spot "
-    "with how the expert’s does: 0 means that it goes on doing what was demonstrated, 1 that it follows. The aim is"
-    " an exact sum of what comes through the decoder’s MLP and what comes around it, and so is β; Γ is a part’s β "
-    "between demonstrated spots minus its β towards places that were not demonstrated. A table that only knows its "
-    "entries has a large Γ. Inside the hull of the spots a policy that interpolates scores nearly 1 as well, which "
-    "is why inside and outside stand apart."
+    "The policy sees the scene once and plans a chunk of actions; at the end of the chunk the gripper is over the "
+    "cube, and that is where the policy aims. β compares how far the aim moves when the cube is moved away from the "
+    "nearest demonstrated spot with how far the expert’s aim moves: 0 means that the policy repeats the "
+    "demonstration, 1 that it follows the cube. The aim is exactly the sum of what comes through the decoder’s MLP "
+    "and what comes around it, and so is β. Γ of a part is its β between demonstrated spots minus its β towards "
+    "positions that were not demonstrated. A table that only knows its entries has a large Γ. Inside the hull of the "
+    "spots a policy that interpolates has a β near 1 as well, so inside and outside are shown separately."
 )
 _RULE: Final = (
-    "Each estimate is a mean over training seeds; its interval comes from resampling whole seeds. A criterion is "
-    "supported or refuted only if all of the interval lies beyond the threshold. A hypothesis is supported if all of "
-    "its deciding criteria are, refuted if one of them is."
+    "Each estimate is a mean over training seeds, or for controls over positions; its interval comes from resampling "
+    "whole seeds or positions. A criterion is supported or refuted only if the whole interval lies beyond the "
+    "threshold. A hypothesis is supported if all of its deciding criteria are, and refuted if one of them is."
 )
 _WASH_OUT: Final = (
-    "It has been claimed that activations put into ACT wash out and leave the action as it was. That is what an "
-    "inert place looks like, and ACT has one by construction: the decoder’s self-attention works on zeros, so that "
-    "what it passes on does not depend on what is seen. Below, activations of a scene with the cube elsewhere are "
-    "put into one place at a time; the effect is 0 where nothing arrives and 1 where the action becomes that of the"
-    " other scene."
+    "It has been claimed that activations put into ACT wash out and leave the action as it was. An inert place in the "
+    "network looks just like that, and ACT has one by construction: the decoder’s self-attention works on zeros, so "
+    "that what it passes on does not depend on what is seen. Below, activations of a scene with the cube elsewhere "
+    "are put into one place at a time. The effect is 0 where the action does not change, and 1 where it becomes that "
+    "of the other scene."
 )
 _LIMITS: Final = (
-    "One task, one simulated arm, small networks, an expert with one manner of grasping. Five seeds make intervals "
-    "that are rather too narrow than too wide. β and Γ are taken at the start of an episode, with the arm at home. "
-    "Norms are taken with the scales of their own forward pass, as the split demands. The pretrained backbone has "
-    "seen cubes everywhere. More seeds, a larger network, or an image encoder trained on other data could change a "
-    "verdict; the thresholds could not: they were written down first."
+    "One task, one simulated arm, small networks, and an expert with one way of grasping. Intervals from five seeds "
+    "tend to be too narrow. β and Γ are measured at the start of an episode, with the arm at home. The "
+    "split takes the scales of the layer norms from the forward pass itself. The pretrained backbone has seen cubes "
+    "everywhere. More seeds, a larger network, or an image encoder trained on other data could change a verdict; the "
+    "thresholds could not: they were written down first."
 )
 
 
@@ -68,7 +69,7 @@ def write_study_report(study: Study, folder: Path) -> Path:
     """Write `report.html`, `README.md` and their figures beside the rows; returns the path of the page.
 
     Raises:
-        InvalidFileError: If nothing was measured, or rows are of another study.
+        InvalidFileError: If nothing was measured, or rows belong to another study.
     """
     rows = _read(study, folder)
     first = next(iter(rows))
@@ -89,7 +90,7 @@ def write_study_report(study: Study, folder: Path) -> Path:
 
 
 def verdict_lines(study: Study, folder: Path) -> list[str]:
-    """A line for each hypothesis: its verdict, and the criterion that made it so with its interval."""
+    """A line for each hypothesis: the verdict, and the deciding criterion with its interval."""
     rows = _read(study, folder)
     return [f"{name} {verdict.answer}: {_in_words(study, verdict)}" for name, verdict in verdicts(study, rows).items()]
 
@@ -122,7 +123,7 @@ def _summary(study: Study, rows: Rows) -> Iterable[Block]:
 
 
 def _from_file(heading: str, file: Path) -> Iterable[Block]:
-    """A section that people wrote; nothing where the file is missing."""
+    """A section from a file that people wrote, if there is one."""
     if file.is_file():
         yield Heading(heading)
         for paragraph in file.read_text(encoding="utf-8").strip().split("\n\n"):
@@ -133,11 +134,11 @@ def _reading(study: Study, rows: Rows) -> Iterable[Block]:
     yield Heading("How to read it")
     yield Text(_READING)
     yield Text(_RULE)
-    yield Heading("Can it tell a lookup table from another policy?")
-    yield Text("Two policies whose nature is known go through the same measurement of behaviour.")
+    yield Heading("Can the measurement tell a lookup table from another policy?")
+    yield Text("Policies whose behaviour is known in advance go through the same measurement.")
     for name, verdict in control_verdicts(study, rows).items():
         good = verdict.answer == "supported"
-        outcome = "It came out as what it is." if good else "It did not clearly come out as what it is."
+        outcome = "The measurement recognised it." if good else "The measurement did not clearly recognise it."
         yield Heading(name, 3)
         yield Text(f"{study.controls[name].about} {outcome}")
         yield _findings(verdict.findings)
@@ -151,26 +152,29 @@ def _hypotheses(study: Study, rows: Rows) -> Iterable[Block]:
         yield Text(f"Prediction: {hypothesis.prediction} {found[name].reason}".strip(), found[name].answer)
         yield Text(f"Analysis: {hypothesis.analysis} Left out: {hypothesis.exclusions}")
         yield _findings(found[name].findings)
-    arms = [name for name in study.arms if any(row.arm == name for own in rows.values() for row in own)]
-    if len(arms) > 1:
+    policies = [name for name in study.arms if any(row.arm == name for own in rows.values() for row in own)]
+    if len(policies) > 1:
         yield Heading("The same criteria on the other policies")
-        yield Text("The verdict is that of one recipe, chosen beforehand. These say whether it is alone in it.")
+        yield Text("Each verdict is about one recipe, chosen beforehand. The tables show whether the others agree.")
         judged = {
-            arm: {name: judge(study, name, each, rows, arm) for name, each in study.hypotheses.items()} for arm in arms
+            policy: {name: judge(study, name, each, rows, policy) for name, each in study.hypotheses.items()}
+            for policy in policies
         }
-        yield Table(["policy", *study.hypotheses], [[arm, *map(_answer, own.values())] for arm, own in judged.items()])
-        yield Table(["policy", "what it is"], [[arm, study.arms[arm].about] for arm in arms])
+        yield Table(
+            ["policy", *study.hypotheses], [[policy, *map(_answer, own.values())] for policy, own in judged.items()]
+        )
+        yield Table(["policy", "what it is"], [[policy, study.arms[policy].about] for policy in policies])
         for name in study.hypotheses:
-            yield from _across(name, {arm: own[name].findings for arm, own in judged.items()})
+            yield from _across(name, {policy: own[name].findings for policy, own in judged.items()})
 
 
 def _across(name: str, found: Mapping[str, Sequence[Finding]]) -> Iterable[Table]:
-    """What each policy was measured at by those criteria of a hypothesis that several were measured by."""
+    """A table of the estimates of each policy, for the criteria that several policies were measured by."""
     by_criterion = zip(*found.values(), strict=True)
     shared = [number for number, own in enumerate(by_criterion) if sum(each.estimate is not None for each in own) > 1]
     measured = [own for own in found.values() if any(each.estimate is not None for each in own)]
     if shared:
-        cells = [[own[0].arm, *(estimate(own[number]) for number in shared)] for own in measured]
+        cells = [[own[0].policy, *(estimate(own[number]) for number in shared)] for own in measured]
         yield Table([name, *(measured[0][number].measure.name for number in shared)], cells)
 
 
@@ -187,11 +191,11 @@ def _findings(findings: Sequence[Finding]) -> Table:
         else:
             assert isinstance(measure, Criterion)
             thresholds = [str(measure.supported), str(measure.refuted)]
-        decides = "" if getattr(measure, "decides", True) else "beside the verdict"
+        decides = "" if getattr(measure, "decides", True) else "does not decide"
         unit = measure.unit if finding.clusters == 1 else f"{measure.unit}s"
         count = f"{finding.clusters} {unit}" if finding.clusters else ""
         cells.append([measure.name, estimate(finding), *thresholds, count, finding.answer, decides])
-    return Table(["criterion", "estimate", "supported", "refuted", "of", "outcome", ""], cells)
+    return Table(["criterion", "estimate", "supported", "refuted", "measured on", "outcome", ""], cells)
 
 
 def estimate(finding: Finding) -> str:
@@ -213,7 +217,7 @@ def _number(value: float | np.floating) -> str:
 
 
 def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
-    arm = next(iter(study.hypotheses.values())).arm
+    policy = next(iter(study.hypotheses.values())).arm
     yield Heading("Evidence")
     shown = [
         name for name in (*study.controls, *study.arms) if any(row.arm == name for row in rows.get("behaviour", ()))
@@ -222,56 +226,59 @@ def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
         folder,
         rows.get("behaviour", ()),
         "slopes",
-        lambda own: slopes_by_distance(own, [name for name in shown if name in (*study.controls, arm)]),
-        "Slope at each position that was not demonstrated, mean over seeds.",
+        lambda own: slopes_by_distance(own, [name for name in shown if name in (*study.controls, policy)]),
+        "Slope β at each position that was not demonstrated, mean over seeds.",
     )
     yield from _picture(
         folder,
         rows.get("behaviour", ()),
         "slopes-by-policy",
         lambda own: slopes_by_policy(own, shown),
-        "Slope of every policy, inside and outside the hull of its own spots; small dots are seeds, large ones means.",
+        "Slope β of every policy, inside and outside the hull of its spots; small dots are seeds, large dots means.",
     )
     yield from _picture(
         folder,
         rows.get("mechanism", ()),
         "beta-parts",
-        lambda own: beta_parts(own, arm),
-        f"Beta of {arm}, through the decoder’s MLP and around it; a dot a seed.",
+        lambda own: beta_parts(own, policy),
+        f"β of {policy}, through the decoder’s MLP and around it; dots are seeds.",
     )
     if "tracing" in rows:
         yield Heading("Do activations wash out?", 3)
         yield Text(_WASH_OUT)
-        own = [row for row in rows["tracing"] if row.arm == arm and row.at["layer"] == "decoder"]
+        own = [row for row in rows["tracing"] if row.arm == policy and row.at["layer"] == "decoder"]
         yield _means(own, ["part"], ["place"], "Mean normalised effect.")
     yield from _picture(
         folder,
         rows.get("finetune", ()),
         "finetuning",
-        lambda own: finetuning(own, arm),
-        "Success after training one part on ten demonstrations at two new positions; a dot a seed.",
+        lambda own: finetuning(own, policy),
+        "Success after training one part on ten demonstrations at two new positions; dots are seeds.",
     )
     if "finetune" in rows:
-        own = [row for row in rows["finetune"] if row.arm == arm and row.metric == "success"]
+        own = [row for row in rows["finetune"] if row.arm == policy and row.metric == "success"]
         yield _means(own, ["part", "demonstrations", "steps"], ["place"], "Success, mean over seeds and episodes.")
         for place, words in _PLACES.items():
             film = f"{VIDEOS}/finetuning-{place}.mp4"
             if (folder / film).is_file():
                 yield Video(film, f"Before and after fine-tuning, {words}.")
     if "knockouts" in rows:
-        own = [row for row in rows["knockouts"] if row.arm == arm and row.metric == "success"]
-        yield _means(own, ["part", "kind"], ["place"], "Success without a part, on the same episodes.")
+        own = [row for row in rows["knockouts"] if row.arm == policy and row.metric == "success"]
+        yield _means(own, ["part", "kind"], ["place"], "Success with one part removed, on the same episodes.")
     if "probes" in rows:
-        own = [row for row in rows["probes"] if row.arm == arm and row.metric == "selectivity"]
+        own = [row for row in rows["probes"] if row.arm == policy and row.metric == "selectivity"]
         yield _means(own, ["site", "place"], ["target"], "Selectivity of linear probes.")
     if "lens" in rows:
-        own = [row for row in rows["lens"] if row.arm == arm and row.metric == "distance_translated"]
+        own = [row for row in rows["lens"] if row.arm == policy and row.metric == "distance_translated"]
         yield _means(
-            own, ["layers"], ["place"], "What is decoded after so many encoder layers: distance from the action."
+            own,
+            ["layers"],
+            ["place"],
+            "Distance from the action of what is decoded after each number of encoder layers.",
         )
     yield Heading("Limits, and what would change a verdict")
     yield Text(_LIMITS)
-    yield Heading("To repeat it")
+    yield Heading("How to repeat this")
     yield Text(
         f"`autoarm study run {study.name}` measures what is missing and writes these pages, `autoarm study film "
         f"{study.name}` makes the films; the rows are in `rows/`, one file a stage. Demonstrations and policies are "
@@ -281,7 +288,7 @@ def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
 
 
 def _means(rows: Sequence[Row], down: Sequence[str], across: Sequence[str], caption: str) -> Table:
-    """Mean of rows by some conditions down, and one across; and over how many seeds."""
+    """Means of the rows: conditions `down` name a line, the one `across` a column; the last column counts seeds."""
     groups: dict[tuple[str, ...], dict[str, list[float]]] = {}
     seeds: dict[tuple[str, ...], set[int]] = {}
     for row in rows:

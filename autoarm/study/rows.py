@@ -1,6 +1,6 @@
-"""What a study has measured: one number a line, in one file a stage, so that a run that is stopped goes on from there.
+"""The rows that a study has measured: a number a line, a file a stage. A run that was stopped goes on from there.
 
-The first line of a file says which study and how much of it; rows of another are refused.
+The first line of a file names the study and the amount of work; rows of another study are refused.
 """
 
 from __future__ import annotations
@@ -10,49 +10,46 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from autoarm.runtime.files import write_text
 from autoarm.study.plan import Condition, Stage
 from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.strict import StrictModel
 
 Size = Literal["full", "quick", "custom"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Row(_Strict):
-    """One number.
+class Row(StrictModel):
+    """One measured number.
 
     Attributes:
-        unit: The piece of work that gave it, such as `end-to-end/0`; all of its rows are there, or none.
-        arm: Recipe or control.
-        seed: Of training.
-        metric: What it is.
-        at: Under which conditions.
-        value: None where it is not defined, such as a share of nothing.
+        unit: The piece of work that gave it, such as `end-to-end/0`; its rows are written all together.
+        arm: Name of the recipe or control.
+        seed: Training seed.
+        metric: Name of the number.
+        at: Conditions it was measured under.
+        value: None where it is not defined, such as a share of a total of 0.
     """
 
     unit: str
     arm: str
     seed: int
     metric: str
-    at: dict[str, Condition] = {}
+    at: dict[str, Condition] = Field(default_factory=dict)
     value: float | None
 
-    def of(self, arm: str, seed: int) -> bool:
-        """Whether it is about this policy."""
-        return (self.arm, self.seed) == (arm, seed)
+    def belongs_to(self, recipe: str, seed: int) -> bool:
+        """Whether it is about the policy of this recipe (or control) and seed."""
+        return (self.arm, self.seed) == (recipe, seed)
 
     def meets(self, conditions: Mapping[str, Condition]) -> bool:
-        """Whether its conditions hold these."""
+        """Whether it was measured under these conditions, perhaps among others."""
         return all(self.at.get(name) == value for name, value in conditions.items())
 
 
-class Header(_Strict):
-    """What rows belong to."""
+class Header(StrictModel):
+    """First line of a file: the study, stage and amount of work that its rows belong to."""
 
     study: str
     sha256: str
@@ -62,14 +59,14 @@ class Header(_Strict):
 
 
 class RowFile:
-    """The rows of a stage, on disk.
+    """The file with the rows of a stage.
 
     Args:
-        path: The file; read if it is there.
-        header: What it must be of.
+        path: The file; it is read if it exists.
+        header: The first line that it must have.
 
     Raises:
-        InvalidFileError: If it is of another study or damaged.
+        InvalidFileError: If it belongs to another study or is damaged.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -78,18 +75,18 @@ class RowFile:
 
     @property
     def units(self) -> set[str]:
-        """What is done."""
+        """Names of the units whose rows are there."""
         return {row.unit for row in self.rows}
 
     def add(self, rows: Sequence[Row]) -> None:
-        """All rows of a unit; the file is written anew and whole."""
+        """Add all rows of a unit; the whole file is written anew."""
         self.rows.extend(rows)
         lines = [self._header.model_dump_json(), *(_line(row) for row in self.rows)]
         write_text(self._path, "".join(f"{line}\n" for line in lines))
 
 
 def read_rows(path: Path, header: Header | None = None) -> Iterable[Row]:
-    """Rows of a file. Raises `InvalidFileError` if it is damaged, or of another study than `header` says."""
+    """Read the rows of a file. Raises `InvalidFileError` if it is damaged, or its first line differs from `header`."""
     try:
         first, *lines = path.read_text(encoding="utf-8").splitlines()
         found = Header.model_validate_json(first)
@@ -112,7 +109,7 @@ def read_rows(path: Path, header: Header | None = None) -> Iterable[Row]:
 
 
 def read_header(path: Path) -> Header:
-    """What the rows of a file belong to. Raises `InvalidFileError` if it does not say."""
+    """Read the first line of a file. Raises `InvalidFileError` if it is damaged."""
     try:
         with path.open(encoding="utf-8") as file:
             return Header.model_validate_json(file.readline())

@@ -1,4 +1,4 @@
-"""Run a study: stage by stage, piece by piece, going on where it was stopped."""
+"""Run a study stage by stage; a run that was stopped goes on where it was."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORK: Final = Path("outputs/study")
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands."""
+    """How far a run has come: units done of a stage, and their total."""
 
     stage: Stage
     unit: str
@@ -45,26 +45,26 @@ def run_study(
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Measure what is missing.
+    """Measure what a study has not measured yet.
 
     Args:
-        study: Its name, a YAML file, or the study itself.
-        size: How much.
-        stages: Which; all by default, in their order.
-        arms: Of which arms and controls; of all by default.
+        study: Name of a study, a YAML file, or the study itself.
+        size: Amount of work.
+        stages: Names of stages, run in the study's order; all by default.
+        arms: Names of recipes and controls; all by default.
         out: Folder for the rows; by default `benchmarks/results/NAME`, or a folder of its own for `quick`.
         work: Folder for datasets, backbones and policies, which are made again where they are missing.
-        workers: Processes for recording, and for pieces of work: the rows are the same whatever their number.
-        effort: Instead of a size's.
-        progress: Called after every piece, and after every stage.
-        say: Told what takes long.
+        workers: Processes for recording and measuring; the rows are the same for any number.
+        effort: Amount of work, instead of that of `size`.
+        progress: Called after every unit, and after every stage.
+        say: Called with a message before something that takes long.
 
     Returns:
         The folder with the rows.
 
     Raises:
-        InvalidInputError: For an unknown stage or arm.
-        InvalidFileError: If rows are of another study, or something in the way cannot be used.
+        InvalidInputError: For an unknown stage, recipe or control.
+        InvalidFileError: If rows belong to another study, or a file or folder cannot be used.
     """
     plan = study if isinstance(study, Study) else load_study(study)
     chosen, of = check_stages(stages), check_arms(plan, arms)
@@ -78,14 +78,14 @@ def run_study(
         path = rows_path(folder, stage)
         check_writable(path)
         file = RowFile(path, header(plan, stage, label, amount))
-        wanted = [unit for unit in units(workspace, stage) if unit.arm in of]
+        wanted = [unit for unit in units(workspace, stage) if unit.recipe in of]
         missing = [unit for unit in wanted if unit.name not in file.units]
-        for arm in dict.fromkeys(unit.arm for unit in missing):
-            workspace.prepare(arm, stage)
+        for recipe in dict.fromkeys(unit.recipe for unit in missing):
+            workspace.prepare(recipe, stage)
         done = len(wanted) - len(missing)
         for wave in waves(missing):
             start = partial(_Worker, stage, plan, amount, workspace.folder)
-            tasks = [(unit, [row for row in file.rows if row.of(unit.arm, unit.seed)]) for unit in wave]
+            tasks = [(unit, [row for row in file.rows if row.belongs_to(unit.recipe, unit.seed)]) for unit in wave]
             results = in_order(run_tasks(tasks, start, workers=workers))
             for unit, rows in zip(wave, results, strict=True):
                 file.add(rows)
@@ -98,7 +98,7 @@ def run_study(
 
 
 class _Worker:
-    """Does pieces of a stage, one after the other, in a process of its own or not."""
+    """Measures units of one stage, in this process or in one of its own."""
 
     def __init__(self, stage: Stage, study: Study, effort: Effort, folder: Path) -> None:
         self._measure, self._workspace = measure(stage), Workspace(study, effort, folder)
@@ -108,7 +108,7 @@ class _Worker:
 
 
 def check_stages(names: Sequence[str]) -> list[Stage]:
-    """Stages in their order; all of them if none is named. Raises `InvalidInputError`."""
+    """The named stages in the study's order; all of them if none is named. Raises `InvalidInputError`."""
     for name in names:
         if name not in STAGES:
             raise InvalidInputError(
@@ -118,7 +118,7 @@ def check_stages(names: Sequence[str]) -> list[Stage]:
 
 
 def check_arms(study: Study, names: Sequence[str]) -> set[str]:
-    """Arms and controls; all of them if none is named. Raises `InvalidInputError`."""
+    """The named recipes and controls; all of them if none is named. Raises `InvalidInputError`."""
     known = [*study.arms, *study.controls]
     for name in names:
         if name not in known:
@@ -127,23 +127,23 @@ def check_arms(study: Study, names: Sequence[str]) -> set[str]:
 
 
 def default_out(study: Study, size: Size) -> Path:
-    """Where rows go: what is committed is the full run."""
+    """Folder for the results: of the full run one that is committed, else one in the working folder."""
     return RESULTS / study.name if size == "full" else WORK / f"{study.name}-{size}" / "rows"
 
 
 def rows_path(folder: Path, stage: Stage) -> Path:
-    """The file of a stage."""
+    """The file with the rows of a stage."""
     return folder / "rows" / f"{stage}.jsonl"
 
 
 def header(study: Study, stage: Stage, size: Size, effort: Effort) -> Header:
-    """What the rows of a stage belong to."""
+    """The first line of a stage's file."""
     digest = hashlib.sha256(effort.model_dump_json().encode()).hexdigest()
     return Header(study=study.name, sha256=study.sha256, stage=stage, size=size, effort=digest[:16])
 
 
 def read_study_rows(folder: Path, study: Study) -> dict[Stage, list[Row]]:
-    """Rows of all stages that were run. Raises `InvalidFileError` if one is of another study."""
+    """Rows of all stages that were run. Raises `InvalidFileError` if some belong to another study."""
     found: dict[Stage, list[Row]] = {}
     for stage in STAGES:
         path = rows_path(folder, stage)

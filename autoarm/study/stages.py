@@ -1,4 +1,4 @@
-"""The stages of a study: what each measures, of whom, and in which pieces."""
+"""The stages of a study: what each measures, on which policies, and in which units of work."""
 
 from __future__ import annotations
 
@@ -12,70 +12,70 @@ from autoarm.study.rows import Row
 from autoarm.study.units import Unit
 from autoarm.study.workspace import Workspace
 
-Measure = Callable[[Workspace, Unit, list[Row]], list[Row]]
-"""Rows of a unit; given, besides, those that the stage has of the same policy already."""
+StageFunction = Callable[[Workspace, Unit, list[Row]], list[Row]]
+"""Measures a unit; its last argument is the rows that the stage already has of the same policy."""
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage.
+    """What a stage measures, and on which policies.
 
     Attributes:
-        about: What it does, for people.
-        of: `all` arms, those that are `trained`, `deciding` ones, which a hypothesis names, or `everybody`, the
-            controls included.
+        about: What it measures, as the report says it.
+        covers: `all` recipes, those that are `trained`, those that are `deciding`, which a hypothesis names, or
+            `everybody`: all recipes and all controls.
     """
 
     about: str
-    of: Literal["all", "trained", "deciding", "everybody"]
+    covers: Literal["all", "trained", "deciding", "everybody"]
 
 
 STAGES: Final[dict[Stage, StagePlan]] = {
-    "train": StagePlan("policies from demonstrations, a seed after the other", "all"),
+    "train": StagePlan("trains the policies, one seed after the other", "all"),
     "behaviour": StagePlan("does the chunk follow the cube, or copy a demonstration", "everybody"),
-    "mechanism": StagePlan("the same, split at the decoder's MLP", "trained"),
-    "probes": StagePlan("what a straight line reads off the features", "all"),
+    "mechanism": StagePlan("the same, through the decoder's MLP and around it", "trained"),
+    "probes": StagePlan("what linear probes read from the features", "all"),
     "steering": StagePlan("does the action follow what a probe is made to read", "trained"),
-    "attention": StagePlan("how many tokens carry the attention", "all"),
-    "absorption": StagePlan("by which tokens the arm's state travels", "trained"),
+    "attention": StagePlan("over how many tokens the attention is spread", "all"),
+    "absorption": StagePlan("through which tokens the arm's state reaches the action", "trained"),
     "tracing": StagePlan("which layer, token and part carries the cube's place", "trained"),
-    "lens": StagePlan("after how many layers the action is there", "trained"),
-    "finetune": StagePlan("parts trained on new positions, in closed loop", "deciding"),
-    "knockouts": StagePlan("parts taken out, in closed loop", "deciding"),
+    "lens": StagePlan("after how many encoder layers the action can be decoded", "trained"),
+    "finetune": StagePlan("success after training one part on new positions", "deciding"),
+    "knockouts": StagePlan("success with one part removed", "deciding"),
 }
 
 
 def units(workspace: Workspace, stage: Stage) -> Iterator[Unit]:
-    """The pieces of a stage, in the order in which they build on each other."""
+    """The units of a stage, in order: each comes after those whose rows it needs."""
     study, effort = workspace.study, workspace.effort
     deciding = {each.arm for each in study.hypotheses.values()}
-    of = STAGES[stage].of
-    if of == "everybody":
+    covers = STAGES[stage].covers
+    if covers == "everybody":
         yield from (Unit(name, 0) for name in study.controls)
-    # Seed by seed: a run that is stopped has something to say of every arm.
+    # Seed by seed: a run that is stopped has something to say of every recipe.
     for seed in range(effort.seeds):
         for name in effort.arms:
-            arm = study.arms[name]
-            if seed >= arm.seeds or (of in ("trained", "deciding") and arm.backbone == "untrained"):
+            recipe = study.arms[name]
+            if seed >= recipe.seeds or (covers in ("trained", "deciding") and recipe.backbone == "untrained"):
                 continue
-            if of == "deciding" and name not in deciding:
+            if covers == "deciding" and name not in deciding:
                 continue
             yield from (Unit(name, seed, variant) for variant in _variants(workspace, stage, name, seed))
 
 
-def _variants(workspace: Workspace, stage: Stage, arm: str, seed: int) -> list[dict[str, str | int | float]]:
+def _variants(workspace: Workspace, stage: Stage, recipe: str, seed: int) -> list[dict[str, str | int | float]]:
     from autoarm.study import closed_loop
 
     if stage == "finetune":
         return closed_loop.finetune_variants(workspace, seed)
     if stage == "knockouts":
-        layers = int(workspace.config(arm, seed).policy["n_encoder_layers"])
+        layers = int(workspace.config(recipe, seed).policy["n_encoder_layers"])
         return closed_loop.knockout_variants(layers)[: workspace.effort.parts + 1]
     return [{}]
 
 
 def waves(units: Sequence[Unit]) -> list[list[Unit]]:
-    """Units that need nothing of each other, in groups: each group needs at most what is in those before it."""
+    """Units in groups: a unit needs at most the rows of earlier groups, so that a group can run in parallel."""
     from autoarm.study.closed_loop import rank
 
     ranks = sorted({rank(unit) for unit in units})
@@ -83,11 +83,11 @@ def waves(units: Sequence[Unit]) -> list[list[Unit]]:
 
 
 @cache
-def measure(stage: Stage) -> Measure:
-    """The function of a stage; the libraries that it needs are loaded only now."""
+def measure(stage: Stage) -> StageFunction:
+    """The function that measures a stage; the libraries that it needs are imported here."""
     from autoarm.study import behaviour, closed_loop, depth, mechanism, probing, tokens
 
-    found: dict[Stage, Measure] = {
+    found: dict[Stage, StageFunction] = {
         "train": train,
         "behaviour": behaviour.behaviour,
         "mechanism": mechanism.mechanism,
@@ -104,7 +104,7 @@ def measure(stage: Stage) -> Measure:
 
 
 def train(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
-    """Make sure that a policy is there; which one it is, by the digest of its weights."""
-    record = workspace.policy(unit.arm, unit.seed).describe()
-    steps = workspace.config(unit.arm, unit.seed).steps
+    """Train a policy if it is missing; the row holds its steps and the digest of its weights."""
+    record = workspace.policy(unit.recipe, unit.seed).describe()
+    steps = workspace.config(unit.recipe, unit.seed).steps
     return [unit.row("steps", {"weights": (record.sha256 or "")[:16]}, steps)]

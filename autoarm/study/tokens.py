@@ -1,11 +1,11 @@
-"""Which tokens carry the decoder's attention, and by which the arm's state travels."""
+"""Which tokens get the decoder's attention, and through which tokens the arm's state reaches the action."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from autoarm.interp.methods.absorption import absorption as absorbed
-from autoarm.interp.methods.absorption import state_in_pixels, used
+from autoarm.interp.methods.absorption import responsive_share, state_in_pixels
 from autoarm.interp.methods.probes import control_rows
 from autoarm.interp.methods.summary import effective_tokens, shares
 from autoarm.interp.methods.token_mask import mask_tokens
@@ -17,12 +17,12 @@ from autoarm.study.workspace import Workspace
 from gym_autoarm.rng import stream
 
 SHARES: Final = (0.1, 0.2, 0.5)
-"""Of the tokens, that the decoder is left with."""
+"""Shares of the tokens that the decoder may still attend to."""
 _WEIGHTS: Final = "decoder.0.cross_attention.weights"
 
 
 def attention(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
-    """How many tokens the decoder's attention spreads over, and whether the most attended are enough."""
+    """Over how many tokens the decoder's attention is spread, and whether the most attended ones suffice."""
     policy, batch = _shown(workspace, unit)
     layout = token_layout(policy.policy, batch)
     weights = capture(policy.policy, [batch], [_WEIGHTS])[_WEIGHTS].values
@@ -37,7 +37,7 @@ def attention(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
         for name, value in shares(weights, layout).items()
     ]
     counts = {share: max(1, round(share * layout.size)) for share in SHARES}
-    rng = stream(unit.seed, workspace.study.name, "attention", unit.arm)
+    rng = stream(unit.seed, workspace.study.name, "attention", unit.recipe)
     masked = mask_tokens(policy.policy, batch, sorted(set(counts.values())), rng, workspace.effort.draws)
     found = {row["tokens"]: row for row in masked.rows()}
     for share, count in counts.items():
@@ -50,13 +50,13 @@ def attention(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
 
 
 def absorption(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
-    """Each frame with the arm's state of another episode: by which way does it reach the chunk?"""
+    """Give each frame the arm's state of another episode: through which tokens does it reach the chunk?"""
     policy, batch = _shown(workspace, unit)
-    sample = workspace.sample(policy, workspace.study.arms[unit.arm].dataset)
-    rng = stream(unit.seed, workspace.study.name, "absorption", unit.arm)
+    sample = workspace.sample(policy, workspace.study.arms[unit.recipe].dataset)
+    rng = stream(unit.seed, workspace.study.name, "absorption", unit.recipe)
     states = batch["observation.state"].double().cpu().numpy()[control_rows(sample.episode, rng)]
     found = absorbed(policy.policy, batch, states)
-    rows = [unit.row("used", {}, used(found)), unit.row("total", {}, float(found.total.mean()))]
+    rows = [unit.row("used", {}, responsive_share(found)), unit.row("total", {}, float(found.total.mean()))]
     rows += [unit.row(name, {}, value) for name, value in found.means().items()]
     scores = state_in_pixels(policy.policy, batch, states, sample.episode)
     for site, (given, own) in scores.items():
@@ -68,6 +68,6 @@ def absorption(workspace: Workspace, unit: Unit, _done: list[Row]) -> list[Row]:
 
 
 def _shown(workspace: Workspace, unit: Unit) -> tuple[Any, dict[str, Any]]:
-    policy = workspace.policy(unit.arm, unit.seed)
-    sample = workspace.sample(policy, workspace.study.arms[unit.arm].dataset)
+    policy = workspace.policy(unit.recipe, unit.seed)
+    sample = workspace.sample(policy, workspace.study.arms[unit.recipe].dataset)
     return policy, sample.batch(policy)

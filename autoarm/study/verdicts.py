@@ -1,4 +1,4 @@
-"""From rows to verdicts: pure functions, and no threshold but the study's own."""
+"""From rows to verdicts: pure functions; every threshold comes from the study's file."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ NO_ROWS: Final = "not measured"
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a measure.
+    """The result of one criterion.
 
     Attributes:
-        measure: Which.
-        arm: Of whom.
-        answer: For a control: supported if what must come out did.
-        estimate: Mean over its rows; None without any.
-        low: Lower end of its interval; None where too few clusters were measured for one.
-        high: Its upper end.
-        clusters: How many seeds, or positions.
-        missing: Rows whose value is not defined, which were left out.
-        reason: Why it is undecided, if that is not for its interval.
+        measure: The criterion.
+        policy: The recipe or control that was measured.
+        answer: For a control, `supported` if the value came out as it must.
+        estimate: Mean over the rows; None if there are none.
+        low: Lower end of the interval; None where too few seeds or positions were measured for one.
+        high: Upper end of the interval.
+        clusters: Number of seeds, or of positions.
+        missing: Number of rows whose value is not defined; they were left out.
+        reason: Why it is undecided, unless the interval is the reason.
     """
 
     measure: Measure
-    arm: str
+    policy: str
     answer: Answer
     estimate: float | None = None
     low: float | None = None
@@ -49,13 +49,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a hypothesis, or of a control.
+    """The verdict on a hypothesis, or on a control.
 
     Attributes:
-        name: Its name.
+        name: Name of the hypothesis or control.
         answer: The verdict.
-        findings: Of all criteria, deciding ones and others.
-        reason: Why it is undecided, where it takes more than a look at the criteria.
+        findings: Results of all criteria, also of those that do not decide.
+        reason: Why it is undecided, where the criteria alone do not say.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Verdict:
 
     @property
     def deciding(self) -> list[Finding]:
-        """Findings that have a part in it."""
+        """Results of the criteria that decide."""
         return [each for each in self.findings if getattr(each.measure, "decides", True)]
 
     @property
@@ -75,7 +75,7 @@ class Verdict:
 
 
 def verdicts(study: Study, rows: Rows) -> dict[str, Verdict]:
-    """Of all hypotheses."""
+    """The verdicts on all hypotheses, by name."""
     controls = control_verdicts(study, rows)
     failed = [name for name, verdict in controls.items() if verdict.answer != "supported"]
     found = {}
@@ -88,9 +88,9 @@ def verdicts(study: Study, rows: Rows) -> dict[str, Verdict]:
     return found
 
 
-def judge(study: Study, name: str, hypothesis: Hypothesis, rows: Rows, arm: str | None = None) -> Verdict:
-    """What the criteria say of an arm, the hypothesis' own by default."""
-    who = arm or hypothesis.arm
+def judge(study: Study, name: str, hypothesis: Hypothesis, rows: Rows, policy: str | None = None) -> Verdict:
+    """What the criteria of a hypothesis say of a policy; by default of the hypothesis' own."""
+    who = policy or hypothesis.arm
     findings = tuple(find(study, criterion, who, rows) for criterion in hypothesis.criteria)
     deciding = [
         finding.answer for finding, criterion in zip(findings, hypothesis.criteria, strict=True) if criterion.decides
@@ -99,14 +99,14 @@ def judge(study: Study, name: str, hypothesis: Hypothesis, rows: Rows, arm: str 
 
 
 def combine(answers: Sequence[Answer]) -> Answer:
-    """Supported if all are, refuted if one is, undecided otherwise."""
+    """Supported if all answers are, refuted if one is, undecided otherwise."""
     if "refuted" in answers:
         return "refuted"
     return "supported" if answers and all(answer == "supported" for answer in answers) else "undecided"
 
 
 def control_verdicts(study: Study, rows: Rows) -> dict[str, Verdict]:
-    """Whether policies whose nature is known came out as what they are."""
+    """The verdicts on all controls: whether policies of known behaviour came out as what they are."""
     return {name: _judge_control(study, name, control, rows) for name, control in study.controls.items()}
 
 
@@ -115,36 +115,36 @@ def _judge_control(study: Study, name: str, control: Control, rows: Rows) -> Ver
     return Verdict(name, combine([finding.answer for finding in findings]), findings)
 
 
-def find(study: Study, measure: Measure, arm: str, rows: Rows) -> Finding:
-    """Estimate, interval and answer of a measure."""
+def find(study: Study, measure: Measure, policy: str, rows: Rows) -> Finding:
+    """Estimate, interval and answer of a criterion for a policy."""
     chosen = [
         row
         for row in rows.get(measure.stage, ())
-        if row.arm == arm and row.metric == measure.metric and row.meets(measure.at)
+        if row.arm == policy and row.metric == measure.metric and row.meets(measure.at)
     ]
     defined = [(row, row.value) for row in chosen if row.value is not None and math.isfinite(row.value)]
     missing = len(chosen) - len(defined)
     if not defined:
         reason = "not defined in any row" if chosen else NO_ROWS
-        return Finding(measure, arm, "undecided", missing=missing, reason=reason)
+        return Finding(measure, policy, "undecided", missing=missing, reason=reason)
     values = [value for _, value in defined]
     clusters = [row.seed if measure.unit == "seed" else int(row.at.get("position", 0)) for row, _ in defined]
     count = len(set(clusters))
     if count < study.least_seeds:
         reason = f"{count} of at least {study.least_seeds} {measure.unit}s"
         estimate = float(np.mean(_cluster_means(values, clusters)[1]))
-        return Finding(measure, arm, "undecided", estimate, clusters=count, missing=missing, reason=reason)
-    found = interval(study, measure, arm, values, clusters)
-    return Finding(measure, arm, _answer(measure, found), *found, clusters=count, missing=missing)
+        return Finding(measure, policy, "undecided", estimate, clusters=count, missing=missing, reason=reason)
+    found = interval(study, measure, policy, values, clusters)
+    return Finding(measure, policy, _answer(measure, found), *found, clusters=count, missing=missing)
 
 
-def interval(study: Study, measure: Measure, arm: str, values: Sequence[float], clusters: Sequence[int]) -> Estimate:
+def interval(study: Study, measure: Measure, policy: str, values: Sequence[float], clusters: Sequence[int]) -> Estimate:
     """Mean of the clusters' means, with an interval from resampling clusters whole.
 
     Each cluster counts alike, however many of its rows are defined.
     """
     names, means = _cluster_means(values, clusters)
-    rng = stream(0, study.name, measure.name, arm)
+    rng = stream(0, study.name, measure.name, policy)
     return cluster_bootstrap(means, names, lambda drawn: float(drawn.mean()), rng, study.resamples, study.confidence)
 
 

@@ -1,4 +1,4 @@
-"""What a study works with, made when it is first asked for: demonstrations, a backbone, policies, and scenes."""
+"""What a study needs, made at first use: demonstrations, a backbone, policies, and scenes."""
 
 from __future__ import annotations
 
@@ -32,49 +32,49 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 FINETUNING: Final = "finetuning"
-"""Name of the dataset at the new positions."""
+"""Name of the dataset with demonstrations at the new positions."""
 _YAW: Final = 20.0
-"""Degrees by which the cube of a probe's scene is turned at most, either way."""
+"""Largest turn of the cube in the scenes of probes, degrees, either way."""
 _START_NOISE: Final = 1.15
-"""Degrees; standard deviation of the arm's position, as at a usual reset."""
+"""Standard deviation of the joints' positions around home, degrees, as at a usual reset."""
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """The cube at every held-out position and at every spot of a dataset, the arm at home; and which make a pair.
+class PairedObservations:
+    """Frames with the cube at every held-out position and spot, the arm at home, and which two make a pair.
 
     Attributes:
-        frames: One for each place.
-        points: Where the cube lies, metres.
-        here: Number of a place, `(pair,)`.
-        there: Number of the nearest spot, or of the nearest other one for a spot, `(pair,)`.
-        places: Of `here`.
+        frames: An observation for each point.
+        points: Cube positions, metres.
+        position: Index of the position asked about, `(pair,)`.
+        nearest: Index of the spot nearest to it; for a spot, of the nearest other one, `(pair,)`.
+        places: Whether each `position` lies inside the hull of the spots, outside it, or is a spot (`trained`).
     """
 
     frames: RenderedFrames
     points: list[Point]
-    here: Integers
-    there: Integers
+    position: Integers
+    nearest: Integers
     places: list[Place]
 
     @property
     def distance(self) -> Floats:
-        """From `here` to `there`, metres, `(pair,)`."""
+        """Distance from `position` to `nearest`, metres, `(pair,)`."""
         points = np.asarray(self.points)
-        return np.asarray(np.linalg.norm(points[self.here] - points[self.there], axis=1), np.float64)
+        return np.asarray(np.linalg.norm(points[self.position] - points[self.nearest], axis=1), np.float64)
 
 
 @dataclass
 class Workspace:
-    """Folders, and what is in them.
+    """The folder of a study's datasets, backbone and policies, which are made when they are first needed.
 
     Attributes:
-        study: What it is for.
-        effort: How much.
-        folder: For what takes long and can be made again: datasets, backbones, policies.
+        study: The study.
+        effort: Amount of work.
+        folder: Folder for datasets, backbone and policies.
         workers: Processes for recording and for the scenes of pretraining.
-        say: Told what is being made.
-        kept: What a stage wants to find again for the next policy, by a name of its own.
+        say: Called with a message before something is made.
+        cache: What a stage keeps for the next policy, by name.
     """
 
     study: Study
@@ -82,15 +82,15 @@ class Workspace:
     folder: Path
     workers: int = 1
     say: Callable[[str], None] = field(default=lambda _: None)
-    kept: dict[str, Any] = field(default_factory=dict)
-    _looks: dict[str, Looks] = field(default_factory=dict)
+    cache: dict[str, Any] = field(default_factory=dict)
+    _observations: dict[str, PairedObservations] = field(default_factory=dict)
     _scenes: dict[str, RenderedFrames] = field(default_factory=dict)
     _loaded: tuple[Path, LeRobotPolicy] | None = None
 
     # -- Data --------------------------------------------------------------------------------------------------------
 
     def demonstrations(self, name: str) -> Demonstrations:
-        """What a dataset is to hold, in this effort."""
+        """Seed, spots and number of episodes of a dataset, scaled to the effort."""
         if name == FINETUNING:
             plan = self.study.finetuning
             count = math.ceil(plan.most_demonstrations / len(plan.tuned))
@@ -101,7 +101,7 @@ class Workspace:
         return wanted.model_copy(update={"episodes_per_spot": count})
 
     def dataset(self, name: str) -> Path:
-        """Folder of a dataset; recorded if it is missing."""
+        """Folder of a dataset, which is recorded if it is missing."""
         from autoarm.data.collect import collect
 
         wanted = self.demonstrations(name)
@@ -118,7 +118,7 @@ class Workspace:
         ).folder
 
     def sample(self, policy: LeRobotPolicy, dataset: str) -> DatasetSample:
-        """Frames of a dataset, spread over its episodes."""
+        """Frames of a dataset, evenly spread over its episodes."""
         from autoarm.interp.observations.dataset_sample import sample_dataset
 
         return sample_dataset(policy, self.dataset(dataset), self.effort.frames)
@@ -127,9 +127,10 @@ class Workspace:
 
     @cached_property
     def backbone(self) -> Path:
-        """Folder of the pretrained backbone; made if it is missing."""
+        """Folder of the pretrained backbone, which is trained if it is missing."""
         from autoarm.training.backbone import WEIGHTS
-        from autoarm.training.config import CPU, Phase
+        from autoarm.training.config import Phase
+        from autoarm.training.presets import CPU
         from autoarm.training.pretraining import PretrainConfig, pretrain
         from autoarm.training.scenes import Scenes
 
@@ -143,11 +144,12 @@ class Workspace:
             pretrain(out, PretrainConfig(scenes, size, phase, plan.seed), self.workers)
         return out
 
-    def config(self, arm: str, seed: int) -> TrainConfig:
-        """Recipe of a policy."""
-        from autoarm.training.config import CPU, Phase, preset
+    def config(self, name: str, seed: int) -> TrainConfig:
+        """Training configuration of a recipe."""
+        from autoarm.training.config import Phase
+        from autoarm.training.presets import CPU, preset
 
-        recipe = self.study.arms[arm]
+        recipe = self.study.arms[name]
         phases = [phase.steps for phase in CPU.phases]
         if recipe.steps is not None:
             phases[-1] = recipe.steps
@@ -164,71 +166,71 @@ class Workspace:
             seed=seed,
         )
         if recipe.backbone == "untrained":
-            # A step of length nothing: initialised and calibrated like the others, and left so.
+            # One step with learning rate 0: initialised and calibrated like the others, but not trained.
             config = replace(config, phases=(Phase(steps=1, learning_rate=0.0, warmup=0),))
         return config
 
     @property
     def chunk(self) -> int:
-        """Actions that the policies plan."""
-        from autoarm.training.config import CPU
+        """Number of actions in a chunk."""
+        from autoarm.training.presets import CPU
 
         return int(self.effort.policy.get("chunk_size", CPU.policy["chunk_size"]))
 
-    def checkpoint(self, arm: str, seed: int) -> Path:
-        """Checkpoint of a policy; trained if it is missing, continued if it was interrupted."""
+    def checkpoint(self, name: str, seed: int) -> Path:
+        """Folder of a policy's checkpoint; training starts if it is missing, and goes on if it was interrupted."""
         from filelock import FileLock
 
         from autoarm.training.checkpoint import POLICY_FOLDER, STATE_FOLDER
         from autoarm.training.run import train
 
-        recipe = self.study.arms[arm]
-        out = self.folder / "policies" / f"{arm}-{seed}"
+        recipe = self.study.arms[name]
+        out = self.folder / "policies" / f"{name}-{seed}"
         out.parent.mkdir(parents=True, exist_ok=True)
-        # Pieces of work that need the same missing policy may be at it in several processes.
+        # Several processes may need the same missing policy.
         with FileLock(out.with_name(f"{out.name}.lock")):
             if (out / POLICY_FOLDER / "model.safetensors").is_file() and (out / _DONE).is_file():
                 return out / POLICY_FOLDER
             backbone = self.backbone if recipe.backbone == "pretrained" else None
             dataset = self.dataset(recipe.dataset)
-            self.say(f"training {arm}, seed {seed}")
-            folder = train(dataset, out, self.config(arm, seed), device="cpu", quiet=True, backbone=backbone)
+            self.say(f"training {name}, seed {seed}")
+            folder = train(dataset, out, self.config(name, seed), device="cpu", quiet=True, backbone=backbone)
             shutil.rmtree(out / STATE_FOLDER)  # what continues a run: three times the weights
             (out / _DONE).touch()
             return folder
 
     def prepare(self, name: str, stage: Stage) -> None:
-        """Make what several policies of an arm, or measurements of a control, begin with, before processes part."""
+        """Make the datasets and backbone that a recipe or control needs, before several processes start."""
         if stage == "finetune":
             self.dataset(FINETUNING)
         control = self.study.controls.get(name)
         if control is not None:
             self.dataset(control.dataset)
             return
-        arm = self.study.arms[name]
-        self.dataset(arm.dataset)
-        if arm.backbone == "pretrained":
+        recipe = self.study.arms[name]
+        self.dataset(recipe.dataset)
+        if recipe.backbone == "pretrained":
             _ = self.backbone
 
-    def policy(self, arm: str, seed: int) -> LeRobotPolicy:
-        """A policy, loaded; the last one is kept."""
+    def policy(self, name: str, seed: int) -> LeRobotPolicy:
+        """Load a policy; the last one stays in memory."""
         from autoarm.policies.lerobot import LeRobotPolicy
 
-        folder = self.checkpoint(arm, seed)
+        folder = self.checkpoint(name, seed)
         if self._loaded is None or self._loaded[0] != folder:
             self._loaded = folder, LeRobotPolicy(folder, "cpu", self.effort.image_size)
         return self._loaded[1]
 
-    def twin(self, arm: str) -> str | None:
-        """The untrained arm that a trained one is held against."""
-        untrained = [name for name, other in self.study.arms.items() if other.backbone == "untrained"]
-        return next((name for name in untrained if name != arm), None) if arm not in untrained else None
+    def untrained_counterpart(self, name: str) -> str | None:
+        """The untrained recipe that a trained one is compared with, if there is one."""
+        untrained = [key for key, other in self.study.arms.items() if other.backbone == "untrained"]
+        return next(iter(untrained), None) if name not in untrained else None
 
     # -- Scenes ------------------------------------------------------------------------------------------------------
 
-    def looks(self, dataset: str) -> Looks:
-        """Held-out positions and spots of a dataset, drawn once."""
-        if dataset not in self._looks:
+    def paired_observations(self, dataset: str) -> PairedObservations:
+        """Observations at the held-out positions and spots of a dataset, rendered once."""
+        if dataset not in self._observations:
             from autoarm.interp.observations.rendered import rendered_frames
 
             spots = list(self.study.datasets[dataset].spots)
@@ -237,17 +239,17 @@ class Workspace:
             pairs: list[tuple[Point, Point, Place]] = [(point, nearest_spot(point, spots), at) for point, at in held]
             if len(spots) > 1:
                 pairs += [(spot, nearest_other(spot, spots), "trained") for spot in spots]
-            self._looks[dataset] = Looks(
+            self._observations[dataset] = PairedObservations(
                 rendered_frames(points, image_size=self.effort.image_size),
                 points,
                 np.array([points.index(here) for here, _, _ in pairs]),
                 np.array([points.index(there) for _, there, _ in pairs]),
                 [place for _, _, place in pairs],
             )
-        return self._looks[dataset]
+        return self._observations[dataset]
 
     def scenes(self, dataset: str) -> tuple[RenderedFrames, Floats]:
-        """Cubes anywhere but at a dataset's spots, turned, the arm about at home; and the turns, degrees `(n, 1)`."""
+        """Frames with turned cubes away from a dataset's spots, the arm near home; and the turns, degrees `(n, 1)`."""
         from autoarm.interp.observations.rendered import rendered_frames
         from gym_autoarm.scene import HOME
 
@@ -267,7 +269,7 @@ class Workspace:
         return self._scenes[dataset], np.asarray(yaws[:, None], np.float64)
 
     def episodes(self, place: str, points: list[Point], count: int) -> list[Episode]:
-        """Closed-loop episodes with the cube about at each of some points in turn: the same for every policy."""
+        """Episodes with the cube near each of the points in turn, the same for every policy."""
         if not points:
             raise InvalidInputError("no position", field=place, cure="give at least one")
         distribution = SceneDistribution()
@@ -279,8 +281,9 @@ class Workspace:
         return found
 
     def rollouts(self, policy: Policy, episodes: list[Episode]) -> list[Rollout]:
-        """What comes of episodes; in this process, since pieces of work have their own."""
-        from autoarm.evaluation.evaluate import PolicySource, run_episodes
+        """Run episodes, in this process: units of work already run in parallel."""
+        from autoarm.evaluation.engine import run_episodes
+        from autoarm.evaluation.source import PolicySource
 
         source = PolicySource(policy, image_size=self.effort.image_size, time_limit=self.effort.time_limit)
         return list(run_episodes(source, policy, episodes))
@@ -291,10 +294,10 @@ class Workspace:
 
 
 _DONE: Final = "trained"
-"""File in the folder of a run that has ended: its checkpoints look alike before."""
+"""File that marks a finished training run: an unfinished one has checkpoints too."""
 
 
 def spot_name(point: Point) -> str:
-    """A place as `gym_autoarm.sampling.spot_position` reads it: by its name, if it has one."""
+    """A position as `gym_autoarm.sampling.spot_position` reads it: its name if it has one, else `x:y`."""
     names = {place: name for name, place in spec.SPOTS.items()}
     return names.get(point, f"{point[0]:g}:{point[1]:g}")

@@ -7,22 +7,22 @@ import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from autoarm.results.result import AxisRecord, LevelRecord, Size, SuiteRecord
+from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import Point, convex_hull
 from gym_autoarm.errors import InvalidFileError, InvalidInputError, UnreachablePoseError
 from gym_autoarm.expert import Expert
 from gym_autoarm.scene import HOME, Box, Shape, Surface
 from gym_autoarm.servo import PRESETS
+from gym_autoarm.strict import StrictModel, read_yaml
 
 SIZES: Final = ("quick", "standard", "full")
 DEFAULT_SUITE: Final = "five-spots-v1"
@@ -31,17 +31,16 @@ Bounds = tuple[float, float]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _ascending(bounds: Bounds) -> Bounds:
     if bounds[0] > bounds[1]:
         raise ValueError(f"{bounds[0]} to {bounds[1]} is no range: write the smaller number first")
     return bounds
 
 
-class Placement(_Strict):
+PACKAGE: Final = "autoarm_suites"
+
+
+class Placement(StrictModel):
     """Where the cube lies.
 
     Attributes:
@@ -70,7 +69,7 @@ class Placement(_Strict):
         return self
 
 
-class ObjectChange(_Strict):
+class ObjectChange(StrictModel):
     """What the object is; see `gym_autoarm.scene.Cube`."""
 
     size: float | None = Field(default=None, ge=0.015, le=0.06)
@@ -78,7 +77,7 @@ class ObjectChange(_Strict):
     colour: tuple[Share, Share, Share] | None = None
 
 
-class LightChange(_Strict):
+class LightChange(StrictModel):
     """How the light differs from the usual.
 
     Attributes:
@@ -101,7 +100,7 @@ class LightChange(_Strict):
         return self
 
 
-class CameraChange(_Strict):
+class CameraChange(StrictModel):
     """How both cameras are displaced.
 
     Attributes:
@@ -113,14 +112,14 @@ class CameraChange(_Strict):
     roll: float = Field(ge=0, le=45)
 
 
-class BoxChange(_Strict):
+class BoxChange(StrictModel):
     """How far the box moves, metres, and within which directions, degrees from x (ahead) towards y (left)."""
 
     offset: float = Field(ge=0, le=0.15)
     towards: Bounds = (-180.0, 180.0)
 
 
-class BodyChange(_Strict):
+class BodyChange(StrictModel):
     """How the arm answers; see `gym_autoarm.scene.Body`."""
 
     gains: str = "so101"
@@ -134,7 +133,7 @@ class BodyChange(_Strict):
         return self
 
 
-class Variation(_Strict):
+class Variation(StrictModel):
     """What an episode varies. What is not named stays as it is in `Scene()`, but for the arm's start.
 
     Attributes:
@@ -160,7 +159,7 @@ class Level(Variation):
     value: float | None = None
 
 
-class Episodes(_Strict):
+class Episodes(StrictModel):
     """Episodes a level: each size begins with the episodes of the smaller one."""
 
     quick: int = Field(ge=1)
@@ -174,7 +173,7 @@ class Episodes(_Strict):
         return self
 
 
-class Axis(_Strict):
+class Axis(StrictModel):
     """A way to differ from training.
 
     Attributes:
@@ -200,7 +199,7 @@ class Axis(_Strict):
         return self
 
 
-class Area(_Strict):
+class Area(StrictModel):
     """Where a cube may lie at all: bounds in metres. Every pose in it must be within the arm's reach."""
 
     x: Bounds
@@ -221,7 +220,7 @@ class Area(_Strict):
         return self.x[0] <= point[0] <= self.x[1] and self.y[0] <= point[1] <= self.y[1]
 
 
-class Suite(_Strict):
+class Suite(StrictModel):
     """A suite. See `benchmarks/suites/five-spots-v1.yaml`."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
@@ -286,7 +285,7 @@ class Suite(_Strict):
 
 def suite_names() -> list[str]:
     """The suites that this installation carries."""
-    return sorted(Path(each.name).stem for each in files("autoarm_suites").iterdir() if each.name.endswith(".yaml"))
+    return shipped_names(PACKAGE)
 
 
 def load_suite(reference: str | Path) -> Suite:
@@ -296,45 +295,8 @@ def load_suite(reference: str | Path) -> Suite:
         InvalidInputError: If there is no such suite.
         InvalidFileError: If something in the file is wrong, naming the field.
     """
-    if str(reference) in suite_names():
-        file = Path(str(files("autoarm_suites"))) / f"{reference}.yaml"
-    else:
-        file = Path(reference)
-        if file.suffix not in (".yaml", ".yml"):
-            raise InvalidInputError(
-                f"there is no suite {str(reference)!r}",
-                field="suite",
-                cure=f"choose from {', '.join(suite_names())}, or name a YAML file",
-            )
-    return _checked(_parse(file), file)
-
-
-def _parse(file: Path) -> Suite:
-    try:
-        data: Any = yaml.load(file.read_text(encoding="utf-8"), _UniqueKeys)
-    except FileNotFoundError:
-        raise InvalidFileError("there is no such file", file=file, field="suite") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidFileError(f"cannot be read: {error}", file=file, cure="it must be YAML in UTF-8") from error
-    try:
-        return Suite.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise InvalidFileError(
-            first["msg"], file=file, field=field, cure="compare with a suite in benchmarks/suites"
-        ) from None
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML silently keeps the last of equal keys; here they are an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} is there twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
+    file = find_yaml(PACKAGE, reference, "suite")
+    return _checked(read_yaml(Suite, file, "compare with a suite in benchmarks/suites"), file)
 
 
 def _checked(suite: Suite, file: Path) -> Suite:

@@ -16,12 +16,12 @@ class Check:
 
     Attributes:
         recording: What the arm did.
-        body: With which it was simulated.
+        body: The body that was simulated.
         simulated: What the simulation did, `(steps, 6)`.
-        errors: Of every joint compared.
+        errors: Error of every joint compared.
         fit: Gains that explain the recording better, if they were asked for.
-        fitted: What the simulation does with them.
-        errors_fitted: The errors then.
+        fitted: What the simulation does with those gains, `(steps, 6)`.
+        errors_fitted: Error of every joint with those gains.
     """
 
     recording: Recording

@@ -2,7 +2,7 @@
 
 Stiffness and damping of the servos, the delay of commands and the play of the gears are found, one of each for all
 joints. Friction of the gears and torque limits are left as they are: damping of servo and gear add up, and without
-loads near the limit nothing tells the others.
+loads near the limit the torque limits do not show.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from gym_autoarm.scene import Body
 Vector = NDArray[np.float64]
 
 LONGEST_LATENCY: Final = 6
-"""Control steps, a fifth of a second, that are looked at."""
+"""Largest latency that is tried, in control steps: a fifth of a second."""
 _ROUNDS: Final = 4
-"""Of gains and latency in turn; the second usually confirms the first."""
+"""Most rounds of fitting gains and latency in turn; the second usually confirms the first."""
 _LOW: Final = np.array([math.log(2.0), math.log(1e-3), 0.0])
 _HIGH: Final = np.array([math.log(5000.0), math.log(50.0), 8.0])
 """Bounds of log stiffness (N m / rad), log damping (N m s / rad) and play (degrees)."""
@@ -42,12 +42,12 @@ class Fit:
     """Gains that explain a recording.
 
     Attributes:
-        body: With them.
+        body: The body with these gains.
         before: Root mean square difference between arm and simulation before, over all joints compared.
-        after: The same after.
+        after: That difference with these gains.
         doubt: Factor within which stiffness and damping, and degrees within which the play, are known (95 %), as the
             scatter of what is left has it: `kp`, `kv`, `backlash`.
-        simulations: How many it took.
+        simulations: How many simulations the search took.
     """
 
     body: Body
@@ -66,7 +66,7 @@ def fit(
 
     Args:
         recording: What an arm did.
-        body: From which the search begins, and whose other properties stay.
+        body: Body that the search begins from; its other properties stay.
         on_progress: Told, after every simulation, how many there were and the least error so far.
     """
     search = _Search(recording, body or Body(), on_progress)

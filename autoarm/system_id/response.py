@@ -53,9 +53,9 @@ class JointError:
     """How two responses of a joint differ: degrees, the gripper in hundredths of its range.
 
     Attributes:
-        joint: Its name.
+        joint: Name of the joint.
         rms: Root mean square of the difference.
-        most: Its largest.
+        most: Largest absolute difference.
         lag: Milliseconds by which the second comes after the first, where that explains most of it; NaN for a joint
             that hardly moves.
     """

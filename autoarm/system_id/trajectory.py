@@ -33,10 +33,10 @@ _AWAY: Final = 1.5
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A trajectory.
+    """Goal positions to follow from a start.
 
     Attributes:
-        name: For reports.
+        name: Name for reports.
         start: Where the arm begins, at rest, `(6,)` in the contract's units.
         actions: Goal positions, `(steps, 6)`.
     """

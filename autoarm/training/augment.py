@@ -10,7 +10,7 @@ from autoarm.training.config import Augmentation
 
 
 def augment_images(images: Tensor, options: Augmentation) -> Tensor:
-    """Images `(b, 3, h, w)` in 0..1, each changed by itself; random numbers come from torch's generator."""
+    """Change every image of `(b, 3, h, w)`, in 0..1, at random; random numbers come from torch's generator."""
     count = len(images)
     if options.colour:
         low, high = 1 - options.colour, 1 + options.colour
@@ -22,7 +22,7 @@ def augment_images(images: Tensor, options: Augmentation) -> Tensor:
         images = shift_images(images, torch.randint(-options.shift, options.shift + 1, (count, 2)))
     if options.image_noise:
         images = images + options.image_noise * torch.randn_like(images)
-    return images.clamp(0, 1) if options.of_images else images
+    return images.clamp(0, 1) if options.changes_images else images
 
 
 def shift_images(images: Tensor, shifts: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def shift_images(images: Tensor, shifts: Tensor) -> Tensor:
 
 
 def augment_state(state: Tensor, options: Augmentation) -> Tensor:
-    """Normalised positions of the joints `(b, n)`; random numbers come from torch's generator."""
+    """Add noise to normalised joint positions `(b, n)`, and hide some; random numbers come from torch's generator."""
     if options.state_noise:
         state = state + options.state_noise * torch.randn_like(state)
     if options.state_dropout:
@@ -49,7 +49,7 @@ def augment_state(state: Tensor, options: Augmentation) -> Tensor:
 
 
 def augment_maps(maps: list[Tensor], options: Augmentation) -> list[Tensor]:
-    """Feature maps `(b, c, h, w)` of each camera; random numbers come from torch's generator."""
+    """Add noise to the feature maps `(b, c, h, w)` of each camera; random numbers come from torch's generator."""
     if not options.feature_noise:
         return maps
     return [each + options.feature_noise * each.std().detach() * torch.randn_like(each) for each in maps]

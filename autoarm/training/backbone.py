@@ -22,10 +22,10 @@ WEIGHTS: Final = "backbone.safetensors"
 RECORD: Final = "backbone.json"
 
 PRETRAINING: Final = "pretraining on rendered scenes"
-"""What the record of a backbone from `autoarm pretrain` says it was made by."""
+"""`made_by` in the record of a backbone from `autoarm pretrain`."""
 
 _PLACES: Final = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
-"""Of torchvision's layers in a sequence of all of them."""
+"""Index of each of torchvision's layers in a sequence of all of them."""
 
 
 def save_backbone(folder: Path, weights: dict[str, Tensor], record: dict[str, Any]) -> None:
@@ -78,6 +78,8 @@ def load_into(backbone: nn.Module, weights: Mapping[str, Tensor]) -> None:
     )
     if wrong:
         raise InvalidInputError(
-            f"the weights are of another network: {wrong[0]}", field="backbone", cure="use the policy's ResNet-18"
+            f"the weights are of another network: {wrong[0]} differs",
+            field="backbone",
+            cure="use the policy's ResNet-18",
         )
     backbone.load_state_dict(dict(weights), strict=False)

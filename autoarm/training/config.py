@@ -1,12 +1,10 @@
-"""What a training run is: everything that decides its weights, and the presets."""
+"""What a training run is: everything that decides its weights."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from gym_autoarm.errors import InvalidInputError
 
@@ -55,8 +53,8 @@ class Augmentation:
     feature_noise: float = 0.0
 
     @property
-    def of_images(self) -> bool:
-        """Whether any of it changes images."""
+    def changes_images(self) -> bool:
+        """Whether images are changed at all."""
         return bool(self.shift or self.colour or self.image_noise)
 
 
@@ -66,20 +64,20 @@ class TrainConfig:
 
     Attributes:
         image_size: Height and width that frames are resized to before the backbone.
-        phases: What is done, one after the other.
+        phases: Stretches of training, one after the other.
         architecture: LeRobot's name of the policy.
-        policy: Fields of LeRobot's configuration of it.
-        cameras: Those that the policy sees.
+        policy: Fields of LeRobot's configuration of that policy.
+        cameras: Cameras that the policy sees.
         state: Whether the policy is given the joints' positions.
         relative_actions: Whether actions are learnt relative to the joints' positions when the policy looks.
         demonstrations: How many of the dataset's episodes are learnt from, evenly spread over it; None for all.
-        augmentation: What is done to samples.
-        weight_decay: AdamW's.
-        clip: Largest gradient norm.
+        augmentation: Random changes of samples.
+        weight_decay: Weight decay of AdamW.
+        clip: Largest gradient norm; gradients of a larger one are scaled down to it.
         dtype: Arithmetic of the forward pass. bfloat16 is autocast; weights stay in float32.
         calibrate: Whether to set the frozen batch-norm statistics of a randomly initialised backbone from data.
         backbone: Digest of the weights that the backbone starts from; None for the policy's own initialisation.
-        seed: Of the initial weights, of the order of samples and of everything random in training.
+        seed: Seed of the initial weights, the order of samples and all other random numbers.
     """
 
     image_size: tuple[int, int]
@@ -100,7 +98,7 @@ class TrainConfig:
 
     @property
     def steps(self) -> int:
-        """Of all phases."""
+        """Optimiser steps of all phases together."""
         return sum(phase.steps for phase in self.phases)
 
     def phase_at(self, step: int) -> tuple[Phase, int]:
@@ -111,132 +109,15 @@ class TrainConfig:
         return self.phases[-1], self.steps - self.phases[-1].steps
 
     def plain(self) -> dict[str, Any]:
-        """As JSON data."""
+        """The configuration as JSON data."""
         data = asdict(self)
         for name in ("image_size", "phases", "cameras"):
             data[name] = list(data[name])
         return data
 
 
-# Found by measurement on two cores: dropout's random numbers take 40 % of a step, the VAE's latent stays unused on
-# demonstrations of one skill (KL 0.005), and 96x128 frames hold the cube in enough pixels. A backbone that has learnt
-# to see changes little later on, while computing it takes nine tenths of a step: it is frozen after the first phase.
-CPU: Final = TrainConfig(
-    image_size=(96, 128),
-    phases=(
-        Phase(steps=1200),
-        Phase(steps=2500, batch_size=64, learning_rate=3e-4, backbone="frozen"),
-    ),
-    policy={
-        "dim_model": 256,
-        "dim_feedforward": 1024,
-        "n_heads": 8,
-        "n_encoder_layers": 4,
-        "n_decoder_layers": 1,
-        "chunk_size": 100,
-        "n_action_steps": 100,
-        "use_vae": False,
-        "dropout": 0.0,
-        "pretrained_backbone_weights": None,
-    },
-)
-
-# The published recipe of ACT as LeRobot has it, on frames of the cameras' own size.
-FULL: Final = TrainConfig(
-    image_size=(480, 640),
-    phases=(Phase(steps=80_000, batch_size=8, learning_rate=1e-5, warmup=0, cosine=False),),
-    policy={"chunk_size": 100, "n_action_steps": 100},
-    calibrate=False,
-)
-
-# Diffusion Policy on a backbone that is there already. A longer horizon than its paper's, looked at once: frames are
-# what costs. Ten denoising steps with DDIM act like a hundred (Song et al. 2021, arXiv:2010.02502).
-CPU_DIFFUSION: Final = TrainConfig(
-    image_size=(96, 128),
-    phases=(Phase(steps=4000, batch_size=64, learning_rate=3e-4, backbone="frozen"),),
-    architecture="diffusion",
-    policy={
-        "n_obs_steps": 1,
-        "horizon": 64,
-        "n_action_steps": 25,
-        "down_dims": (128, 256),
-        "use_separate_rgb_encoder_per_camera": False,
-        "pretrained_backbone_weights": None,
-        "noise_scheduler_type": "DDIM",
-        "num_inference_steps": 10,
-        "do_mask_loss_for_padding": True,
-    },
-    calibrate=False,
-)
-
-PRESETS: Final[dict[str, TrainConfig]] = {"cpu": CPU, "cpu-diffusion": CPU_DIFFUSION, "full": FULL}
-
-
-def preset(
-    name: str,
-    steps: Sequence[int] = (),
-    batch_size: Sequence[int] = (),
-    policy: Mapping[str, Any] | None = None,
-    augmentation: Mapping[str, float | None] | None = None,
-    **changes: Any,
-) -> TrainConfig:
-    """A preset with some fields changed; those that are `None` are left alone.
-
-    Args:
-        name: Of the preset.
-        steps: Of each phase, instead of the preset's; a phase without steps is dropped.
-        batch_size: Of each phase, instead of the preset's.
-        policy: Fields of LeRobot's `ACTConfig` on top of the preset's; text is read as JSON where it is JSON.
-        augmentation: Fields of `Augmentation`.
-        changes: Other fields of `TrainConfig`.
-    """
-    try:
-        base = PRESETS[name]
-    except KeyError:
-        raise InvalidInputError(
-            f"there is no preset {name!r}", field="preset", cure=f"choose from {', '.join(PRESETS)}"
-        ) from None
-    phases = base.phases
-    changed: list[tuple[str, Sequence[int], int]] = [("steps", steps, 0), ("batch_size", batch_size, 1)]
-    for option, values, least in changed:
-        if not values:
-            continue
-        if len(values) != len(phases) or min(values) < least:
-            raise InvalidInputError(
-                f"{' '.join(map(str, values))} does not fit",
-                field=option,
-                cure=f"give one number for each of the preset's {len(phases)} phases, none under {least}",
-            )
-        wanted: list[dict[str, Any]] = [{option: value} for value in values]
-        phases = tuple(replace(phase, **change) for phase, change in zip(phases, wanted, strict=True))
-    phases = tuple(phase for phase in phases if phase.steps)
-    if not phases:
-        raise InvalidInputError("no step is left", field="steps", cure="give at least one phase some")
-    fields = {key: _read(value) for key, value in (policy or {}).items()}
-    return replace(
-        base,
-        phases=phases,
-        policy={**base.policy, **fields},
-        augmentation=replace(base.augmentation, **_given(augmentation or {})),
-        **_given(changes),
-    )
-
-
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _read(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return value
-
-
 def with_backbone(config: TrainConfig, digest: str) -> TrainConfig:
-    """The run over a backbone that is there already: the phases that would train one are left out.
+    """The same run on an existing backbone: the phases that would train one are left out.
 
     Raises:
         InvalidInputError: If no phase is left.

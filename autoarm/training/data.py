@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoarm.training.sampling import chunk_indices
+from autoarm.data.chunks import chunk_indices, episode_ends
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -21,11 +21,11 @@ class ChunkDataset:
         actions: float32 `(n, 6)`.
         episodes: Episode of every frame, `(n,)`, in increasing order.
         chunk: Actions a sample.
-        cameras: Those to give, by name.
+        cameras: Cameras to give, by name.
         demonstrations: Episodes to use, evenly spread; None for all.
 
     Raises:
-        InvalidInputError: If there are not so many.
+        InvalidInputError: If there are fewer episodes than `demonstrations`.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class ChunkDataset:
     ) -> None:
         self._frames, self._states, self._actions, self._chunk = frames, states, actions, chunk
         self._cameras = cameras
-        numbers, first, counts = np.unique(episodes, return_index=True, return_counts=True)
-        self._ends = np.repeat(first + counts, counts)
+        self._ends = episode_ends(episodes)
+        numbers = np.unique(episodes)
         used = len(numbers) if demonstrations is None else demonstrations
         if not 1 <= used <= len(numbers):
             raise InvalidInputError(
@@ -57,9 +57,9 @@ class ChunkDataset:
         return {**self.joints(indices), **self.images(indices)}
 
     def joints(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The same without the images."""
+        """A batch without images: states `(b, 6)`, actions `(b, chunk, 6)`, and which of them are only repeated."""
         indices = self._samples[indices]
-        chunk, padded = chunk_indices(indices, self._ends, self._chunk)
+        chunk, padded = chunk_indices(indices, self._ends[indices], self._chunk)
         return {
             "observation.state": torch.from_numpy(self._states[indices]),
             "action": torch.from_numpy(self._actions[chunk]),
@@ -67,7 +67,7 @@ class ChunkDataset:
         }
 
     def relative_action_stats(self) -> dict[str, Tensor]:
-        """Of the actions of all samples relative to their states, as LeRobot keeps them of a dataset."""
+        """Statistics of the actions of all samples relative to their states, as LeRobot keeps them of a dataset."""
         joints = self.joints(np.arange(len(self)))
         relative = (joints["action"] - joints["observation.state"][:, None])[~joints["action_is_pad"]]
         return {
@@ -78,7 +78,7 @@ class ChunkDataset:
         }
 
     def images(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The images alone."""
+        """The images of a batch: float `(b, 3, h, w)` in 0..1 for each camera."""
         return {f"observation.images.{camera}": self._camera(indices, camera) for camera in self._cameras}
 
     def _camera(self, indices: NDArray[np.int64], camera: str) -> Tensor:

@@ -36,7 +36,7 @@ def export_policy(
         out: Folder to make; replaced as a whole if it is there.
         results: Result files for the card's tables.
         seeds: Result files of the recipe's training seeds, on the same episodes.
-        title: Of the card; the folder's name by default.
+        title: Title of the card; the folder's name by default.
     """
     folder = checkpoint_folder(run)
     loaded = [[Result.load(path) for path in paths] for paths in (results, seeds)]
@@ -66,10 +66,10 @@ def model_card(title: str, folder: Path, results: Sequence[Result] = (), seeds: 
     """Markdown: what was trained, how, and what was measured.
 
     Args:
-        title: Of the card.
+        title: Title of the card.
         folder: The checkpoint, in its training run where there is one.
-        results: Of this policy.
-        seeds: Of the same recipe's training seeds, on the same episodes.
+        results: Results of this policy.
+        seeds: Results of the same recipe's training seeds, on the same episodes.
     """
     lines = [f"# {title}", "", "LeRobot's ACT for `gym_autoarm/PickIntoBox-v0`. Weights are stored as float16.", ""]
     training = folder.parent / "train.json"
@@ -117,7 +117,7 @@ def _measured(result: Result) -> list[str]:
 
 
 def _rates(result: Result) -> dict[str, Interval]:
-    """Of a suite's axes each on its own: a mean over all episodes would depend on how many an axis has."""
+    """Success on each of a suite's axes: a mean over all episodes would depend on how many an axis has."""
     return result.groups if result.setting.suite else {"all": result.overall}
 
 

@@ -29,7 +29,7 @@ def backbone_of(policy: Any) -> nn.Module:
 
 
 def feature_maps(backbone: nn.Module, images: Sequence[Tensor]) -> list[Tensor]:
-    """Of each camera's images `(b, 3, h, w)` the maps `(b, c, h', w')`, in one pass over all of them."""
+    """Feature maps `(b, c, h', w')` of each camera's images `(b, 3, h, w)`, in one pass over all of them."""
     found = backbone(torch.cat(list(images)))
     maps: Tensor = found["feature_map"] if isinstance(found, Mapping) else found
     return list(torch.split(maps, [len(each) for each in images]))
@@ -39,20 +39,22 @@ def feature_maps(backbone: nn.Module, images: Sequence[Tensor]) -> list[Tensor]:
 def images_are_feature_maps(policy: Any) -> Iterator[None]:
     """Inside the block, a policy takes feature maps where it is given images."""
     holder = _holder(policy)
-    backbone, resize = holder.backbone, getattr(holder, "resize", None)
-    holder.backbone = _Given() if isinstance(backbone, IntermediateLayerGetter) else nn.Identity()
-    holder.resize = None
+    before = {name: getattr(holder, name) for name in ("backbone", "resize") if hasattr(holder, name)}
+    holder.backbone = _PassThrough() if isinstance(holder.backbone, IntermediateLayerGetter) else nn.Identity()
+    if "resize" in before:
+        holder.resize = None
     try:
         yield
     finally:
-        holder.backbone, holder.resize = backbone, resize
+        for name, value in before.items():
+            setattr(holder, name, value)
 
 
 def _holder(policy: Any) -> Any:
     return policy.model if policy.name == "act" else policy.diffusion.rgb_encoder
 
 
-class _Given(nn.Module):
+class _PassThrough(nn.Module):
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         return {"feature_map": maps}
 
@@ -78,11 +80,11 @@ def cached_feature_maps(
     """All feature maps of a dataset, `(frames, cameras, c, h', w')` in half precision, read-only and memory-mapped.
 
     Args:
-        backbone: As it is to stay; its weights are part of the cache's key.
+        backbone: The frozen backbone; its weights are part of the cache's key.
         images: Normalised images of each camera, of the frames with the given numbers.
         count: Frames in all.
-        key: Says what `images` depends on.
-        folder: Where the cache lies.
+        key: Text that names all that `images` depends on.
+        folder: Folder of the cache.
         dtype: Arithmetic of the pass; bfloat16 is autocast.
         progress: Called with the frames done and the frames in all.
     """

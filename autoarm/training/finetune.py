@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from autoarm.data.dataset import check_dataset, joint_columns
 from autoarm.data.frames import cached_frames
-from autoarm.policies.lerobot import LeRobotPolicy, checkpoint_folder
+from autoarm.policies.lerobot import LeRobotPolicy, checkpoint_folder, resized_to
 from autoarm.runtime.files import write_text
 from autoarm.training import checkpoint
 from autoarm.training.config import Phase
@@ -28,7 +28,7 @@ from autoarm.training.folding import folded_batch_norm
 from autoarm.training.lean import lean_transformer
 from autoarm.training.parts import BEHIND_ATTENTION, LORA, add_lora, merge_lora, train_only
 from autoarm.training.sampling import BatchSampler
-from autoarm.training.trainer import Progress, learning_rate
+from autoarm.training.schedule import Progress, learning_rate
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, InvalidInputError
 
 RECORD: Final = "finetune.json"
@@ -43,10 +43,10 @@ class FinetuneConfig:
         parts: What is trained; see `autoarm.training.parts.part_names`.
         training: Steps, batch size and learning rate.
         demonstrations: How many of the dataset's episodes are learnt from, evenly spread over it; None for all.
-        rank: Of the adapters, for the part `lora`.
-        cached: Whether to compute what comes before the trained parts once; for comparison.
+        rank: Rank of the adapters, for the part `lora`.
+        cached: Whether to compute what comes before the trained parts only once; off for comparison.
         dtype: Arithmetic of the forward pass, and what is kept; bfloat16 is autocast, and keeps half precision.
-        seed: Of the order of samples and of everything random.
+        seed: Seed of the order of samples and all other random numbers.
     """
 
     parts: tuple[str, ...] = ("decoder-mlp",)
@@ -81,7 +81,7 @@ def finetune(
 
     Raises:
         InvalidFileError: If the checkpoint or the dataset cannot be used, or `out` holds something.
-        InvalidInputError: If an option cannot.
+        InvalidInputError: If an option is wrong.
         IncompatiblePolicyError: If the policy is not ACT, or not for this robot.
     """
     config = config or FinetuneConfig()
@@ -108,10 +108,10 @@ class Finetuner:
     """One run of fine-tuning.
 
     Attributes:
-        policy: LeRobot's own, as it stands.
+        policy: LeRobot's policy object, with the weights so far.
         processors: Its pre- and post-processing.
-        count: Single weights that are trained.
-        samples_per_second: Of the steps so far.
+        count: How many single weights are trained.
+        samples_per_second: Speed of training, over the whole run; 0 before it.
     """
 
     def __init__(self, policy: Path, dataset: Path, config: FinetuneConfig) -> None:
@@ -126,7 +126,7 @@ class Finetuner:
                 cure="choose an ACT policy",
             )
         info = check_dataset(dataset)
-        size = _image_size(self.processors[0]) or info.image_size
+        size = resized_to(self.processors[0]) or info.image_size
         self._keys = list(self.policy.config.image_features)
         cameras = tuple(key.removeprefix("observation.images.") for key in self._keys)
         states, actions, episodes = joint_columns(dataset)
@@ -188,7 +188,7 @@ class Finetuner:
         maps = self._compute(self._maps)
         return lambda indices: self._loss_from_maps(indices, maps)
 
-    # -- Losses, from ever later places ------------------------------------------------------------------------------
+    # -- Losses: from images, from feature maps, from the decoder's residual stream ---------------------------------
 
     def _loss_from_images(self, indices: NDArray[np.int64]) -> Tensor:
         with folded_batch_norm(backbone_of(self.policy)):
@@ -211,16 +211,16 @@ class Finetuner:
         errors = functional.l1_loss(actions, batch["action"], reduction="none") * valid
         return errors.sum() / (valid.sum() * actions.shape[-1]).clamp_min(1)
 
-    # -- What stays the same -----------------------------------------------------------------------------------------
+    # -- What is computed once -----------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _compute(self, of: Callable[[NDArray[np.int64]], Tensor]) -> Tensor:
-        """Of all samples."""
+    def _compute(self, function: Callable[[NDArray[np.int64]], Tensor]) -> Tensor:
+        """The function's values for all samples, found batch by batch."""
         kept = torch.float32 if self._config.dtype == "float32" else torch.float16
         parts = []
         with folded_batch_norm(backbone_of(self.policy)), self._arithmetic():
             for first in range(0, len(self._data), _BATCH):
-                parts.append(of(np.arange(first, min(first + _BATCH, len(self._data)))).to(kept))
+                parts.append(function(np.arange(first, min(first + _BATCH, len(self._data)))).to(kept))
         return torch.cat(parts)
 
     def _arithmetic(self) -> torch.autocast:
@@ -262,10 +262,3 @@ def actions_from_stream(model: Any, stream: Tensor) -> Tensor:
         stream = layer.norm3(stream)
     actions: Tensor = model.action_head(model.decoder.norm(stream))
     return actions
-
-
-def _image_size(preprocessor: Any) -> tuple[int, int] | None:
-    for step in preprocessor.steps:
-        if size := getattr(step, "resize_size", None):
-            return int(size[0]), int(size[1])
-    return None

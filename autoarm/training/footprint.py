@@ -13,32 +13,31 @@ from autoarm.training.config import TrainConfig
 from autoarm.training.features import backbone_of
 from autoarm.training.folding import folded_batch_norm
 from autoarm.training.lean import lean_transformer
+from autoarm.training.new_policy import new_policy, policy_config
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
 _COPIES: Final = 4
-"""Of the weights: themselves, their gradients and AdamW's two moments."""
+"""Copies of the weights in memory: themselves, their gradients and AdamW's two moments."""
 _OVERHEAD: Final = 1.5
 """Work space of the kernels, what the allocator keeps, and the checkpoint being written; measured peaks lie between
 1.0 and 1.5 of the sum: the presets cpu with batches of 32 to 512, cpu-diffusion with 64, full with 1 and 4."""
 
 
 def training_bytes(config: TrainConfig) -> int:
-    """Estimate of the memory of a training step: weights, gradients, moments, and what is kept for the way back.
+    """Estimate of the memory of a training step: weights, gradients, moments, and what is kept for the backward pass.
 
     One and two samples are put through the network, and the tensors that autograd keeps are counted: some, such as
     weights in half precision, there are once a batch, the others once a sample. The libraries themselves and the
     dataset's columns come on top.
     """
-    from autoarm.training.trainer import new_policy, policy_config
-
     with torch.random.fork_rng(devices=[]):
         fields = {**config.policy, "pretrained_backbone_weights": None}
         policy = new_policy(policy_config(replace(config, policy=fields), "cpu")).train()
         weights = sum(parameter.numel() * parameter.element_size() for parameter in policy.parameters())
         largest = 0
         for phase in config.phases:
-            # A frozen backbone's convolutions come by in batches without a way back.
+            # A frozen backbone's maps are computed beforehand, without a backward pass.
             backbone_of(policy).requires_grad_(phase.backbone == "trained")
             one, two = (_kept_bytes(policy, config, samples) for samples in (1, 2))
             largest = max(largest, one + (phase.batch_size - 1) * (two - one))

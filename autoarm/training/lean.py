@@ -1,8 +1,9 @@
 """Train ACT's transformer without the work that has no effect.
 
-LeRobot's ACT asks every attention for its weights, averages them over heads, and drops them. And its decoder starts
+LeRobot's ACT has every attention layer return its weights averaged over heads, and drops them. And its decoder starts
 from zeros, the same for every sample, so that all up to the first cross-attention's queries is the same for every
-sample, too. The one is left out and the other done once, which on a CPU is a good part of a step.
+sample, too. Here the weights are not returned and that part is computed once, which saves a good part of a step on a
+CPU.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _simplify(attention: nn.MultiheadAttention) -> None:
     def attend(
         query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        """Of `(tokens, samples, width)`, where queries may be of one sample for all."""
+        """Attend over `(tokens, samples, width)`; queries may be of one sample that stands for all."""
         if key_padding_mask is not None:
             raise NotImplementedError("padded tokens")
         weights = attention.in_proj_weight.chunk(3)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.extras import missing_extra
 from gym_autoarm.rng import stream
 
 # A fine-tuned policy sees the latent's zero of inference, so the VAE's own encoder is no part of what learns.
@@ -29,11 +30,11 @@ LORA: Final = "lora"
 LORA_TARGETS: Final = r"decoder\.layers\.\d+\.linear[12]"
 
 BEHIND_ATTENTION: Final = frozenset({"decoder-mlp", "head", LORA})
-"""Parts of a decoder of one layer that nothing but the rest of that layer and the head comes behind."""
+"""Parts that, in a decoder of one layer, only the rest of that layer and the head come after."""
 
 
 def part_names(policy: Any) -> list[str]:
-    """All names that this policy has a part for."""
+    """Names of all parts that this policy has."""
     encoders = [f"encoder-mlp-{number}" for number in range(policy.config.n_encoder_layers)]
     return [*_PATTERNS, *encoders, RANDOM_SUBSET, LORA]
 
@@ -57,7 +58,7 @@ def train_only(policy: Any, parts: Sequence[str], seed: int) -> list[nn.Paramete
     Args:
         policy: LeRobot's ACT.
         parts: Names of parts.
-        seed: Of the random subset.
+        seed: Seed of the random subset.
     """
     chosen = {name: value for part in parts for name, value in parameters_of(policy, part).items()}
     for parameter in policy.parameters():
@@ -91,20 +92,18 @@ def add_lora(policy: Any, rank: int, seed: int) -> None:
     """Put low-rank adapters beside the matrices of the decoder's MLP; see `merge_lora`.
 
     Raises:
-        InvalidInputError: If peft is not installed.
+        MissingDependencyError: If peft is not installed.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise InvalidInputError(
-            "the part 'lora' needs peft", field="part", cure='install the extra: pip install "autoarm[study]"'
-        ) from error
+        raise missing_extra("peft", "study", field="part") from error
     torch.manual_seed(seed)
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS), policy.model)
 
 
 def merge_lora(policy: Any) -> None:
-    """Add the adapters to the matrices that they stand beside: the policy is LeRobot's own again."""
+    """Add the adapters to the matrices that they stand beside: the policy has LeRobot's own layers again."""
     from peft.tuners.lora import LoraLayer
 
     for name, module in list(policy.model.named_modules()):

@@ -21,21 +21,22 @@ from torchvision.models import resnet18
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+from autoarm.training.attention_pooling import AttentionPooling
 from autoarm.training.backbone import PRETRAINING, save_backbone
 from autoarm.training.calibration import calibrate_batch_norm
 from autoarm.training.config import Phase
 from autoarm.training.features import feature_maps
 from autoarm.training.folding import folded_batch_norm
-from autoarm.training.reader import TokenReader
 from autoarm.training.sampling import BatchSampler
 from autoarm.training.scenes import LABELS, LabelledFrames, Scenes, render_scenes
-from autoarm.training.trainer import Progress, learning_rate
+from autoarm.training.schedule import Progress, learning_rate
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
 _HELD_OUT: Final = 20
-"""Every so-manieth scene is kept for the test."""
+"""Every scene whose number is a multiple of this is kept for the test."""
 _CALIBRATION: Final = 256
+"""Frames from which pixel and batch-norm statistics are taken."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class PretrainConfig:
 
     Attributes:
         scenes: What is rendered.
-        image_size: Height and width of the frames; the policy's.
+        image_size: Height and width of the frames, as the policy will see them.
         training: Steps, batch size and learning rate.
-        seed: Of the weights and of the order of samples.
+        seed: Seed of the weights and of the order of samples.
     """
 
     scenes: Scenes = field(default_factory=Scenes)
@@ -116,7 +117,7 @@ class _Network:
         order = BatchSampler(len(self._train), _CALIBRATION, config.seed + 1).batch(0)
         calibrate_batch_norm(self.backbone, self._images(self._train[order]))
         height, width = (math.ceil(side / 32) for side in config.image_size)
-        self._head = TokenReader(len(spec.CAMERAS) * height * width, 512, len(LABELS))
+        self._head = AttentionPooling(len(spec.CAMERAS) * height * width, 512, len(LABELS))
 
     def fit(self, progress: Callable[[Progress], None] | None) -> None:
         phase = self._config.training

@@ -24,10 +24,10 @@ def make_processors(
     """Pipelines for a new policy that is shown frames of any size.
 
     Args:
-        config: Of the policy, its features set.
-        stats: Of the dataset, as LeRobot keeps them.
+        config: The policy's configuration, its features set.
+        stats: Statistics of the dataset, as LeRobot keeps them.
         image_size: Height and width that the backbone gets.
-        relative_actions: Whether the policy says where to go from where the joints are; `stats` are then of that.
+        relative_actions: Whether actions are relative to the joints' positions; `stats` are then of relative actions.
     """
     before, after = make_pre_post_processors(config, dataset_stats=stats)
     place = next(i for i, step in enumerate(before.steps) if isinstance(step, NormalizerProcessorStep))

@@ -19,7 +19,9 @@ from autoarm.training.config import TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
 from autoarm.training.features import digest_of
 from autoarm.training.footprint import check_memory
-from autoarm.training.trainer import Progress, Trainer, policy_config
+from autoarm.training.new_policy import policy_config
+from autoarm.training.schedule import Progress
+from autoarm.training.trainer import Trainer
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 _LOG_EVERY: Final = 100
@@ -40,7 +42,7 @@ def train(
     Args:
         dataset: Folder of a LeRobotDataset v3 with this project's joints and cameras.
         out: Folder of the run.
-        config: What decides the weights; see `autoarm.training.config.preset`.
+        config: What decides the weights; see `autoarm.training.presets.preset`.
         device: Torch device; `auto` takes a CUDA device where there is one.
         save_every: Steps between checkpoints.
         quiet: No progress bars.
@@ -52,7 +54,7 @@ def train(
 
     Raises:
         InvalidFileError: If the dataset or an earlier run in `out` cannot be used.
-        InvalidInputError: If an option cannot.
+        InvalidInputError: If an option is wrong.
     """
     device = _device(device)
     weights, origin = None, None

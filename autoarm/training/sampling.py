@@ -14,7 +14,7 @@ class BatchSampler:
     Args:
         count: Samples in the dataset.
         batch_size: Samples a batch.
-        seed: Of the order.
+        seed: Seed of the order.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int) -> None:
@@ -33,21 +33,3 @@ class BatchSampler:
             self._epochs = {e: order for e, order in self._epochs.items() if e >= epoch - 1}
             self._epochs[epoch] = stream(self._seed, "train", "epoch", epoch).permutation(self._count)
         return self._epochs[epoch]
-
-
-def chunk_indices(
-    indices: NDArray[np.int64], episode_ends: NDArray[np.int64], chunk: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Frames whose actions make up the chunk that starts at each index.
-
-    Args:
-        indices: First frames `(b,)`.
-        episode_ends: For every frame of the dataset, one past the last frame of its episode, `(n,)`.
-        chunk: Actions a chunk.
-
-    Returns:
-        Frame numbers `(b, chunk)`, the last frame repeated past the end of the episode, and where that is the case.
-    """
-    wanted = indices[:, None] + np.arange(chunk)
-    ends = episode_ends[indices][:, None]
-    return np.minimum(wanted, ends - 1), wanted >= ends

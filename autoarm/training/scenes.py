@@ -1,4 +1,4 @@
-"""Frames of random scenes with what they show: labels that a simulator gives away."""
+"""Frames of random scenes, labelled by the simulator with what they show."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Scenes:
 
     Attributes:
         count: Scenes: cubes anywhere in the work area, each picked up by the expert.
-        moments: Frames of each, at random moments on the expert's way.
+        moments: Frames of each scene, at random moments of the expert's motion.
         render_size: Height and width that frames are drawn at before they are resized.
-        seed: Of everything random.
+        seed: Seed of all random numbers.
     """
 
     count: int = 3000
@@ -52,7 +52,7 @@ class SceneRenderer:
 
     Args:
         scenes: How they are drawn.
-        image_size: Of the frames that come out.
+        image_size: Height and width of the frames that come out.
     """
 
     def __init__(self, scenes: Scenes, image_size: tuple[int, int]) -> None:
@@ -100,7 +100,7 @@ def render_scenes(
 
     Args:
         scenes: How they are drawn.
-        image_size: Of the frames that come out.
+        image_size: Height and width of the frames that come out.
         workers: Processes.
         progress: Called with the scenes done and the scenes in all.
     """

@@ -6,19 +6,15 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import torch
-from lerobot.configs import FeatureType, PolicyFeature, PreTrainedConfig
-from lerobot.policies.factory import get_policy_class, make_policy_config
-from lerobot.policies.pretrained import PreTrainedPolicy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoarm.data.dataset import STATE
 from autoarm.data.frames import cache_root
 from autoarm.runtime.files import write_text
 from autoarm.training import checkpoint
@@ -36,86 +32,25 @@ from autoarm.training.features import (
 )
 from autoarm.training.folding import folded_batch_norm
 from autoarm.training.lean import lean_transformer
+from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.processors import Pipelines, make_processors
 from autoarm.training.sampling import BatchSampler
-from gym_autoarm import spec
+from autoarm.training.schedule import Progress, learning_rate
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 _CALIBRATION_BATCHES = 8
 _CALIBRATION_BATCH = 32
-_STATE = "observation.state"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands after a step."""
-
-    step: int
-    steps: int
-    loss: float
-    samples_per_second: float
-
-
-def policy_config(config: TrainConfig, device: str) -> PreTrainedConfig:
-    """LeRobot's configuration for this robot. Raises `InvalidInputError` for fields that the policy does not have."""
-    frame = PolicyFeature(type=FeatureType.VISUAL, shape=(3, *spec.IMAGE_SIZE))
-    joints = PolicyFeature(type=FeatureType.STATE, shape=(len(spec.JOINTS),))
-    # The size that Diffusion Policy builds its pooling for; ACT takes any.
-    fields = {"resize_shape": config.image_size} if config.architecture == "diffusion" else {}
-    try:
-        return make_policy_config(
-            config.architecture,
-            input_features={
-                **{f"observation.images.{camera}": frame for camera in config.cameras},
-                **({_STATE: joints} if config.state else {}),
-            },
-            output_features={"action": PolicyFeature(type=FeatureType.ACTION, shape=joints.shape)},
-            device=device,
-            push_to_hub=False,
-            **fields,
-            **config.policy,
-        )
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise InvalidInputError(
-            str(error), field="policy", cure=f"use fields of LeRobot's configuration of {config.architecture}"
-        ) from error
-
-
-def new_policy(config: PreTrainedConfig) -> PreTrainedPolicy:
-    """A policy with fresh weights. Raises `InvalidInputError` for what is missing on this machine."""
-    try:
-        return get_policy_class(config.type)(config)
-    except URLError as error:
-        raise InvalidInputError(
-            f"the backbone's weights cannot be downloaded: {error.reason}",
-            field="pretrained_backbone_weights",
-            cure="train from random weights with `--policy pretrained_backbone_weights null`",
-        ) from error
-    except ImportError as error:
-        raise InvalidInputError(
-            str(error), field="preset", cure=f'install the extra: pip install "autoarm[{config.type}]"'
-        ) from error
-
-
-def learning_rate(step: int, phase: Phase) -> float:
-    """Of a step, counted from the phase's first: linear warm-up, then a cosine to zero or a constant."""
-    if step < phase.warmup:
-        return phase.learning_rate * (step + 1) / phase.warmup
-    if not phase.cosine:
-        return phase.learning_rate
-    progress = (step - phase.warmup) / max(1, phase.steps - phase.warmup)
-    return phase.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
 class Trainer:
-    """One run.
+    """One training run.
 
     Args:
         config: What decides the weights.
         data: Demonstrations, with chunks as long as the policy's.
-        stats: Of the dataset, as LeRobot keeps them.
+        stats: Statistics of the dataset, as LeRobot keeps them.
         out: Folder of the run.
-        dataset_digest: Ties the run to its data: a run is only continued on the same.
+        dataset_digest: Digest of the dataset: a run is only continued on the same data.
         device: Torch device.
         backbone: Weights that the backbone starts from; `config` names their digest.
         command: The command line, for the record.
@@ -250,9 +185,9 @@ class Trainer:
         """Normalised joints, and feature maps under the cameras' names."""
         keys = list(self.policy.config.image_features)
         batch: dict[str, Tensor] = self.processors[0](self._data.joints(indices))
-        batch[_STATE] = augment_state(batch[_STATE], self._config.augmentation)
+        batch[STATE] = augment_state(batch[STATE], self._config.augmentation)
         if self.policy.config.observation_delta_indices is not None:
-            batch[_STATE] = batch[_STATE][:, None]  # a history, of one observation
+            batch[STATE] = batch[STATE][:, None]  # a history, of one observation
         if self._maps is None:
             maps = feature_maps(self._backbone, self._images(indices, augment=True))
         else:
@@ -264,7 +199,7 @@ class Trainer:
     def _images(self, indices: NDArray[np.int64], augment: bool = False) -> list[Tensor]:
         """Normalised images of each camera."""
         images = self._data.images(indices)
-        if augment and self._config.augmentation.of_images:
+        if augment and self._config.augmentation.changes_images:
             images = {key: augment_images(value, self._config.augmentation) for key, value in images.items()}
         batch = self.processors[0](images)
         return [batch[key] for key in self.policy.config.image_features]

@@ -34,7 +34,7 @@ class Options:
     result: tyro.conf.Positional[Path]
     """A result of `autoarm eval` or `autoarm bench`."""
     bins: int = 5
-    """Of x, of y and of the turn."""
+    """Number of bins of x, of y and of the turn."""
 
 
 def places(row: EpisodeRow) -> tuple[float, float, float]:
@@ -51,7 +51,7 @@ def failures_by(values: NDArray[np.floating], failed: NDArray[np.bool_], edges: 
 
 
 def tables(rows: list[EpisodeRow], bins: int) -> str:
-    """Markdown."""
+    """Tables of failures in Markdown."""
     failed = np.array([not row.success for row in rows])
     kinds = Counter(row.failure or "unknown" for row in rows if not row.success)
     lines = ["| failure | episodes |", "|---|---|"]

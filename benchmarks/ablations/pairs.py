@@ -10,17 +10,17 @@ from pathlib import Path
 
 import tyro
 
-from autoarm.leaderboard.comparison import compare
+from autoarm.results.comparison import compare_results
 from autoarm.results.result import Result
 
 
 def table(first: Result, second: Result) -> str:
-    """Markdown, a row an axis."""
+    """A Markdown table with a row for each axis."""
     lines = [
         "| axis | first | second | only first | only second | p | p, corrected |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, axis in compare(first, second).axes.items():
+    for name, axis in compare_results(first, second).axes.items():
         rates = [f"{axis.both + only}/{axis.episodes}" for only in (axis.only_first, axis.only_second)]
         counts = f"{axis.only_first} | {axis.only_second} | {axis.p_value:.2g} | {axis.adjusted:.2g}"
         lines.append(f"| {name} | {' | '.join(rates)} | {counts} |")

@@ -37,9 +37,9 @@ class Options:
     out: Path
     """Folder for the results and the table."""
     axes: tuple[str, ...] = AXES
-    """Of the suite."""
+    """Axes of the suite to measure on."""
     episodes: int = 200
-    """At each level of an axis."""
+    """Episodes at each level of an axis."""
     workers: int = 1
     """Processes that measure."""
 
@@ -60,7 +60,7 @@ def measure(options: Options) -> dict[str, Result]:
 
 
 def summary(results: Mapping[str, Result]) -> dict[str, Any]:
-    """Of each axis the success of every policy, and their mean with its interval over policies."""
+    """Success of every policy on each axis, and their mean with its interval over policies."""
     axes: dict[str, Any] = {}
     for axis in next(iter(results.values())).groups:
         rows = [(name, row.success) for name, result in results.items() for row in result.rows if row.group == axis]
@@ -74,7 +74,7 @@ def summary(results: Mapping[str, Result]) -> dict[str, Any]:
 
 
 def table(axes: Mapping[str, Any]) -> str:
-    """The same as Markdown."""
+    """The summary as a Markdown table."""
     names = list(next(iter(axes.values()))["policies"])
     lines = [_line(["axis", *names, "mean"]), _line(["---"] * (len(names) + 2))]
     for axis, found in axes.items():

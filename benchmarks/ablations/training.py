@@ -26,10 +26,10 @@ AXES: Final = ("fresh", "interpolation", "extrapolation")
 
 @dataclass(frozen=True)
 class Row:
-    """One change.
+    """One change of the recipe.
 
     Attributes:
-        change: In words.
+        change: The change in words.
         train: Options of `autoarm train`.
         acts: Fields of the checkpoint's configuration that are changed before it is measured.
         of: The row whose training is used; its own by default.
@@ -106,7 +106,7 @@ class Options:
     steps: int = 1000
     """Optimiser steps with the backbone frozen."""
     episodes: int = 60
-    """On each of the suite's axes."""
+    """Episodes on each of the suite's axes."""
     workers: int = 1
     """Processes that measure."""
     keep: bool = False
@@ -154,7 +154,7 @@ def changed_policy(policy: Path, out: Path, fields: Mapping[str, Any]) -> Path:
 
 
 def write_table(options: Options) -> None:
-    """The rows that are there as Markdown, and as JSON."""
+    """Write the rows measured so far as Markdown and as JSON."""
     done = {name: Result.load(options.out / f"{name}.json") for name in ROWS if (options.out / f"{name}.json").exists()}
     lines = [
         f"Each row: `{_train_command(options, False)}` with its options, then `{_bench_command(options)}`.",

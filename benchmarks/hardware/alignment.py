@@ -23,8 +23,8 @@ from scipy.spatial.transform import Rotation
 
 from autoarm_hardware.alignment.align import align
 from autoarm_hardware.alignment.board import Board, against_base
-from autoarm_hardware.alignment.capture import write_picture
-from autoarm_hardware.alignment.rendered import Studio
+from autoarm_hardware.alignment.rendered import BoardRenderer
+from autoarm_hardware.pictures import write_picture
 from autoarm_hardware.vision import View
 from gym_autoarm import spec
 from gym_autoarm.model import camera_quaternion
@@ -34,18 +34,18 @@ from gym_autoarm.scene import LATERAL, TOP, Camera
 
 @dataclass
 class Arguments:
-    """Measure."""
+    """Measure the error of `autoarm align camera`."""
 
     perturbed: int = 4
-    """How many cameras besides each default one."""
+    """Number of moved cameras besides each default one."""
     held: int = 8
-    """Pictures of the board in the hand."""
+    """Number of pictures of the board in the hand."""
     noise: float = 3.0
     """Standard deviation of the noise in pictures, grey levels."""
     supersample: bool = True
-    """Whether a pixel is the mean of four, as a sensor's is of all light on it; without, frames are the twin's."""
+    """Whether a pixel is the mean of four, as a sensor's is of all light on it; otherwise as in the twin's frames."""
     seed: int = 0
-    """Of everything."""
+    """Random seed."""
 
 
 SHIFT, AIM, TURN, ZOOM = 0.04, 0.03, 10.0, 6.0
@@ -69,7 +69,7 @@ def measure(camera: Camera, arguments: Arguments, folder: Path, seed: int) -> ND
     """Errors `(5,)` of one camera: position mm, direction degrees, view degrees, pixels on the table, and residual."""
     board = Board()
     table, held = folder / "table.png", [folder / f"held-{number}.png" for number in range(arguments.held)]
-    with Studio(camera, board, noise=arguments.noise, supersample=arguments.supersample, seed=seed) as studio:
+    with BoardRenderer(camera, board, noise=arguments.noise, supersample=arguments.supersample, seed=seed) as studio:
         write_picture(table, studio.on_table(against_base(board)))
         for path in held:
             write_picture(path, studio.in_hand())

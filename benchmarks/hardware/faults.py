@@ -1,4 +1,4 @@
-"""Inject faults into a guarded arm by the thousand, and count what must never happen.
+"""Inject thousands of faults into a guarded arm, and count violations of its safety.
 
 Example: python benchmarks/hardware/faults.py --faults 10000
 """
@@ -10,10 +10,9 @@ import time
 from dataclasses import dataclass
 
 import tyro
+from campaign import Summary, campaigns
 from rich.console import Console
 from rich.progress import Progress
-
-from autoarm_hardware.twin.campaign import Summary, campaigns
 
 
 @dataclass
@@ -21,13 +20,13 @@ class Arguments:
     """Campaigns of faults against LeRobot's driver, `safety.Guard` and the twin's servos, in simulated time."""
 
     faults: int = 10_000
-    """How many to inject."""
+    """Number of faults to inject."""
     seed: int = 0
-    """Of the first campaign."""
+    """Seed of the first campaign."""
 
 
 def main() -> None:
-    """Print the numbers. Exit code 1 if something happened that must not."""
+    """Run campaigns and print their counts. Exit code 1 if there were violations."""
     arguments = tyro.cli(Arguments, description=__doc__)
     console = Console()
     start = time.process_time()

@@ -1,7 +1,7 @@
-"""How long after Ctrl-C does an arm go on? Seen from its servos' end of the line.
+"""How long does an arm go on after Ctrl-C? Measured at its servos' end of the line.
 
-`autoarm eval` drives a twin, in a process of its own, and is interrupted while the arm moves. The twin notes when goals
-and the order to switch off arrive.
+`autoarm eval` drives a twin, in a process of its own, and is interrupted while the arm moves. The twin records when
+goals and the command to switch off arrive.
 
 Example: python benchmarks/hardware/interrupt.py --times 10
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 import yaml
-from numpy.typing import NDArray
+from campaign import goal_ticks
 
 from autoarm_hardware.twin.control_table import REGISTERS
 from autoarm_hardware.twin.device import Settings, Twin
@@ -34,14 +34,14 @@ _REST = 1.0
 
 @dataclass(frozen=True)
 class Interruption:
-    """What the twin saw of one.
+    """The twin's record of one interruption.
 
     Attributes:
         held: Seconds from the signal to the last goal.
-        released: Seconds from the signal to the first order to switch off; NaN without one.
-        travel: Degrees that the last goal was away from where the arm was when it came, of the joint furthest away.
+        released: Seconds from the signal to the first command to switch off; NaN without one.
+        travel: Largest distance, over the joints, of the last goal from where the arm was when it came, degrees.
         code: The program's exit code.
-        said: What it printed.
+        said: The program's output.
     """
 
     held: float
@@ -63,7 +63,7 @@ def interrupt(twin: Twin, release: bool, moving: float = 1.0) -> Interruption:
         if request.code == Instruction.SYNC_WRITE:
             now, address = time.monotonic(), request.parameters[0]
             if address == REGISTERS["Goal_Position"].address:
-                wanted = (_words(request) + offsets - zero) / scale
+                wanted = (goal_ticks(request) + offsets - zero) / scale
                 goals.append((now, float(np.rad2deg(np.abs(wanted - body.data.qpos[: len(wanted)]).max()))))
             elif address == REGISTERS["Torque_Enable"].address:
                 switched.append(now)
@@ -82,7 +82,7 @@ def interrupt(twin: Twin, release: bool, moving: float = 1.0) -> Interruption:
             if program.poll() is not None or time.monotonic() > end:
                 break
             time.sleep(0.005)
-        # A moment that is as likely anywhere in the loop.
+        # A random moment within the control loop.
         time.sleep(float(np.random.default_rng().uniform(0.0, 0.1)))
         sent = time.monotonic()
         program.send_signal(signal.SIGINT)
@@ -96,26 +96,16 @@ def interrupt(twin: Twin, release: bool, moving: float = 1.0) -> Interruption:
     return Interruption(last - sent, off[0] - sent if off else float("nan"), travel, program.returncode, said)
 
 
-def _words(request: Packet) -> NDArray[np.float64]:
-    """The goals of a sync write to servos 1 to 6, ticks."""
-    goal, parameters = REGISTERS["Goal_Position"], request.parameters
-    ticks = {
-        parameters[start]: goal.decode(int.from_bytes(parameters[start + 1 : start + 3], "little"))
-        for start in range(2, len(parameters), 3)
-    }
-    return np.array([ticks[servo] for servo in sorted(ticks)], np.float64)
-
-
 @dataclass
 class Arguments:
-    """Interrupt, again and again."""
+    """Interrupt evaluations on a twin."""
 
     times: int = 10
-    """How often, for each way to end: released and held."""
+    """Number of interruptions, with the arm released in the end, and as many with it held."""
 
 
 def main() -> None:
-    """Print what the twin saw."""
+    """Print the times that the twin recorded."""
     arguments = tyro.cli(Arguments, description=__doc__)
     for release in (True, False):
         found = []
@@ -132,6 +122,8 @@ def main() -> None:
                 server.join()
             if found[-1].code != 130:
                 print(f"stopped by itself, and is not counted: {found.pop().said.strip().splitlines()[-1]}")
+        if not found:
+            continue
         for name in ("held", "released"):
             values = 1000 * np.array([getattr(each, name) for each in found])
             if np.isfinite(values).any():

@@ -1,4 +1,4 @@
-"""Does the way through driver, bus and servos change what the arm does?
+"""Do driver, bus and servos change what the arm does?
 
 The scripted expert, and if one is named a policy, run the same episodes in the simulated environment and in the real
 one on a twin: LeRobot's driver, Feetech's protocol, the servos' firmware, the same physics. On the virtual line that
@@ -29,7 +29,7 @@ from autoarm.statistics.proportions import wilson_interval
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.twin.device import Arm, Settings, Twin
 from autoarm_hardware.twin.lockstep import LockstepTwin
-from autoarm_hardware.twin.table import Bystander
+from autoarm_hardware.twin.table import SimulatedOperator
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv as SimulatedEnv
 from gym_autoarm.sampling import SceneDistribution
@@ -38,24 +38,24 @@ from gym_autoarm.scene import Scene
 
 @dataclass
 class Arguments:
-    """Compare bodies."""
+    """Compare the simulated environment with the twin."""
 
     episodes: int = 40
-    """Of the expert, cube anywhere; and of the policy, cube at the spots."""
+    """Number of episodes of the expert (cube anywhere) and of the policy (cube at the spots)."""
     policy: str | None = None
-    """A policy to run too, as `autoarm eval` takes it; needs pictures."""
+    """A policy to run as well, as `autoarm eval` takes it."""
     serial: bool = False
-    """Through a pseudo-terminal, on the clock, instead of the virtual line."""
+    """Whether to use a pseudo-terminal in real time instead of the virtual line."""
     speed: float = 1.0
-    """Simulated seconds a second, with `--serial`."""
+    """With `--serial`: simulated seconds per second of real time."""
     seed: int = 0
-    """Of the first episode."""
+    """Seed of the first episode."""
     device: str = "cpu"
-    """For the policy."""
+    """PyTorch device of the policy."""
 
 
 class TwinClock:
-    """A served twin's own seconds: it keeps pace with its physics, however busy the machine is."""
+    """A running twin's simulated clock, which keeps pace with its physics, however busy the machine is."""
 
     def __init__(self, arm: Arm, speed: float) -> None:
         self._arm, self._speed = arm, speed
@@ -65,7 +65,7 @@ class TwinClock:
         return float(self._arm.body.data.time)
 
     def sleep(self, seconds: float) -> None:
-        """Let others run meanwhile; short, because what counts is how far the physics has come."""
+        """Sleep briefly: the caller waits until the physics has come far enough."""
         time.sleep(min(seconds / self._speed, 0.002))
 
 
@@ -75,7 +75,7 @@ def body(arguments: Arguments, cameras: bool) -> Iterator[PickIntoBoxEnv]:
     with tempfile.TemporaryDirectory() as folder:
         if not arguments.serial:
             twin = LockstepTwin(Path(folder), cameras=cameras)
-            env = PickIntoBoxEnv(robot=twin.robot, clock=twin.line, operator=Bystander(twin.arm.body))
+            env = PickIntoBoxEnv(robot=twin.robot, clock=twin.line, operator=SimulatedOperator(twin.arm.body))
             yield env
             env.close()
             twin.close()
@@ -94,7 +94,7 @@ def body(arguments: Arguments, cameras: bool) -> Iterator[PickIntoBoxEnv]:
                     cameras=served.cameras.configuration(),
                     image_size=size,
                     calibration_dir=served.folder.path / "calibration",
-                    operator=Bystander(served.follower.body),
+                    operator=SimulatedOperator(served.follower.body),
                     clock=None if arguments.speed == 1.0 else TwinClock(served.follower, arguments.speed),
                     retries=5,
                 )
@@ -106,7 +106,7 @@ def body(arguments: Arguments, cameras: bool) -> Iterator[PickIntoBoxEnv]:
 
 
 def run(env: SimulatedEnv | PickIntoBoxEnv, policy: Policy, seed: int, scene: Scene) -> bool:
-    """One episode."""
+    """Run one episode; returns whether it was a success."""
     observation, info = env.reset(seed=seed, options={"scene": scene})
     policy.reset(seed, info)
     done = False
@@ -145,7 +145,7 @@ def compare(console: Console, name: str, kind: Literal["everywhere", "spots"], a
 
 
 def main() -> None:
-    """Print what came of it."""
+    """Print the success rates and the timing of the control loop."""
     arguments = tyro.cli(Arguments, description=__doc__)
     console = Console()
     compare(console, "expert", "everywhere", arguments)

@@ -38,14 +38,14 @@ _SIZE: Final = (48, 64)
 
 @dataclass
 class Arguments:
-    """Fit twins."""
+    """Fit twins with known gains."""
 
     trajectory: Literal["expert", "steps"] = "steps"
-    """What they are asked to do."""
+    """The trajectory that the twins follow."""
 
 
 def record(body: Body, trajectory: Trajectory) -> Recording:
-    """What a twin of a body does."""
+    """Record the trajectory of a twin with a body."""
     with tempfile.TemporaryDirectory() as folder:
         scene = trajectory.scene(Scene(body=body))
         twin = LockstepTwin(Path(folder), Settings(scene=scene, image_size=_SIZE), cameras=False)
@@ -61,7 +61,7 @@ def record(body: Body, trajectory: Trajectory) -> Recording:
 
 
 def main() -> None:
-    """Print what was found beside what is true."""
+    """Print the fitted values beside the true ones."""
     arguments = tyro.cli(Arguments, description=__doc__)
     trajectory = step_trajectory() if arguments.trajectory == "steps" else expert_trajectory()
     console = Console(width=140)

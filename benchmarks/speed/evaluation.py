@@ -23,8 +23,9 @@ from typing import Any
 
 import tyro
 
-from autoarm.evaluation.bench import Progress, bench
-from autoarm.evaluation.evaluate import PolicySource, run_episodes
+from autoarm.evaluation.bench import bench
+from autoarm.evaluation.engine import Progress, run_episodes
+from autoarm.evaluation.source import PolicySource
 from autoarm.policies.loading import shipped_policies
 from autoarm.runtime.files import write_text
 from autoarm.suite.episodes import Episode

@@ -18,10 +18,10 @@ import tyro
 from torch import Tensor
 
 from autoarm.runtime.files import write_text
-from autoarm.training.config import CPU
 from autoarm.training.features import images_are_feature_maps
 from autoarm.training.lean import lean_transformer
-from autoarm.training.trainer import new_policy, policy_config
+from autoarm.training.new_policy import new_policy, policy_config
+from autoarm.training.presets import CPU
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from autoarm.interp.figures.absorption import absorption_bars
 from autoarm.interp.methods.absorption import absorption, state_in_pixels
 from autoarm.interp.methods.probes import random_weights
 from autoarm.interp.model.arrays import arrays_of, save_arrays
-from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, frame_labels, input_size
 from gym_autoarm import spec
 
 
@@ -29,7 +29,7 @@ def main(
 ) -> None:
     """Give every `every`th frame the state of another."""
     loaded = load_act(policy, image_size=image_size)
-    labels = labelled_frames(dataset).every(every)
+    labels = frame_labels(dataset).every(every)
     frames = dataset_frames(dataset, input_size(loaded, image_size))
     (batch,) = dataset_batches(loaded, frames, labels, size=len(labels))
     order = np.random.default_rng(0).permutation(len(labels))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tyro
 
 from autoarm.evaluation.evaluate import evaluate
-from autoarm.interp.methods.edited_policy import EditedPolicy, Without
+from autoarm.interp.methods.edited_policy import Ablate, EditedPolicy
 from autoarm.interp.methods.knockout import Part
 from gym_autoarm import spec
 
@@ -21,7 +21,7 @@ def main(
     time_limit: int = spec.TIME_LIMIT,
 ) -> None:
     """Run the policy whole and with zeros at `site`."""
-    edited = EditedPolicy(policy, [Without(Part(site, site))], image_size=image_size)
+    edited = EditedPolicy(policy, [Ablate(Part(site, site))], image_size=image_size)
     for acting in (policy, edited):
         result = evaluate(acting, episodes=episodes, image_size=image_size, time_limit=time_limit)
         rate = result.overall

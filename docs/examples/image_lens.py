@@ -15,7 +15,7 @@ from autoarm.figures.style import save_figure
 from autoarm.interp.figures.lens import image_lens_strip
 from autoarm.interp.methods.image_lens import image_lenses, small_frames
 from autoarm.interp.methods.probes import collect_features, random_weights
-from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, frame_labels, input_size
 from gym_autoarm import spec
 
 
@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Draw every `every`th frame of the dataset."""
     loaded = load_act(policy, image_size=image_size)
-    labels = labelled_frames(dataset).every(every)
+    labels = frame_labels(dataset).every(every)
     frames = dataset_frames(dataset, input_size(loaded, image_size))
     sites = ["tokens.in", "encoder.out", "decoder.cross_attention", "decoder.out"]
     features = collect_features(loaded.policy, dataset_batches(loaded, frames, labels), sites)

@@ -13,8 +13,8 @@ import tyro
 from autoarm.commands.interp.loading import load_act
 from autoarm.figures.style import save_figure
 from autoarm.interp.figures.memory import unit_fields, unit_histogram
-from autoarm.interp.methods.memory_units import episodes_served, field_scores, triggers, unit_answers
-from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
+from autoarm.interp.methods.memory_units import episode_spread, field_scores, triggers, unit_activations
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, frame_labels, input_size
 from autoarm.interp.observations.rendered import grid_positions, rendered_frames
 from gym_autoarm import spec
 
@@ -29,18 +29,18 @@ def main(
 ) -> None:
     """Look at the dataset's frames, and at the cube on a grid of `positions` squared."""
     loaded = load_act(policy, image_size=image_size)
-    labels = labelled_frames(dataset).every(every)
+    labels = frame_labels(dataset).every(every)
     frames = dataset_frames(dataset, input_size(loaded, image_size))
-    answers = unit_answers(loaded.policy, dataset_batches(loaded, frames, labels))
+    answers = unit_activations(loaded.policy, dataset_batches(loaded, frames, labels))
     first = triggers(answers, 3)
-    served = episodes_served(answers.mean, labels.episode)
+    served = episode_spread(answers.mean, labels.episode)
     loudest = np.argsort(-answers.peak.max(axis=0))[:8]
     for unit in loudest:
         rows = first.frame[unit]
         where = [f"episode {labels.episode[row]} step {labels.step[row]}" for row in rows]
         print(f"unit {unit}: {', '.join(where)}; as if in {served.effective[unit]:.1f} episodes")
     drawn = rendered_frames(grid_positions(positions, positions), image_size=image_size)
-    over_table = unit_answers(loaded.policy, drawn.batches(loaded))
+    over_table = unit_activations(loaded.policy, drawn.batches(loaded))
     scores = field_scores(over_table.mean, drawn.xy, np.arange(len(drawn)))
     figure, table = unit_fields(over_table.mean, drawn.xy, loudest, scores)
     save_figure(figure, out / "fields", table)

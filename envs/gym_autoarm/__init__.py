@@ -10,10 +10,10 @@ from gymnasium.envs.registration import register
 
 
 def _headless_gl() -> str:
-    """What MuJoCo shall draw with where there is no display; it chooses when it is first imported.
+    """The OpenGL backend for a machine without a display; MuJoCo chooses its backend when it is first imported.
 
-    EGL needs no display, and Mesa no longer has OSMesa. Without EGL's library MuJoCo could not even be imported: then
-    nothing is drawn, physics works, and `FrameRenderer` says what to install.
+    EGL needs no display, and Mesa no longer has OSMesa. Without EGL's library MuJoCo could not even be imported: with
+    `disable` physics works, nothing is drawn, and `FrameRenderer` says what to install.
     """
     try:
         ctypes.CDLL("libEGL.so.1")

@@ -34,27 +34,98 @@ _SETTLE_STEPS = 3
 class PickIntoBoxEnv(gym.Env[Observation, Action]):
     """Pick up the cube and put it in the box.
 
-    Observations, actions and `info` follow `gym_autoarm.spec`. `info` holds `is_success`, `stage` (the furthest one
-    entered), `clipped` (which components of the actions since the last look were outside the limits) and, being a
-    simulation, the true `cube_pose`, `box_pose` and `gripper_pose` (position and quaternion w, x, y, z; `(7,)`), the
-    cube's `cube_size` (metres), and `grasp_path`, `cube_path` and `joint_path`: where grasp site, cube (metres, float32
-    `(steps, 3)`) and joints (float32 `(steps, 6)`) were after every step since the last look; at reset one row, the
-    start.
+    ## Description
 
-    The reward is 1 on success and 0 before it.
+    An SO-101 arm on a table picks up a cube of 3 cm and puts it in an open box. Two cameras, `top` and `lateral`, look
+    at the table. Control runs at 30 Hz, physics in MuJoCo at 480 Hz. What simulation, real arm, datasets and policies
+    share is defined in `gym_autoarm.spec`. An environment can be pickled, in the middle of an episode too.
 
-    Args:
-        image_size: Height and width of the frames.
-        cameras: `False` leaves `pixels` black and never touches OpenGL: for policies that do not look.
-        distribution: How `reset` draws scenes; see `SceneDistribution`.
-        time_limit: Steps before truncation.
-        render_mode: `rgb_array` makes `render()` return both views side by side.
-        scene_cache: Models and renderers to share with other environments of the same `image_size` in this thread.
+    ## Action space
 
-    An environment pickles as it stands, in the middle of an episode too.
+    `Box(float32, (6,))`: goal positions of the joints, in degrees from the middle of each joint's calibrated range, and
+    0 (closed) to 100 (open) for the gripper. Goals outside the bounds are clipped; NaN, infinity or another shape raise
+    `InvalidActionError` before anything moves.
 
-    Options of `reset`: `scene` (a `Scene`), `spot` (a name), `cube_xy` (metres) and `cube_yaw` (degrees). Others are
-    ignored, because wrappers and vector environments pass their own.
+    | num | joint         | unit    | low       | high     |
+    |-----|---------------|---------|-----------|----------|
+    | 0   | shoulder_pan  | degrees | -110.0    | 110.0    |
+    | 1   | shoulder_lift | degrees | -100.0    | 100.0    |
+    | 2   | elbow_flex    | degrees | -96.8299  | 96.8299  |
+    | 3   | wrist_flex    | degrees | -95.0     | 95.0     |
+    | 4   | wrist_roll    | degrees | -157.2109 | 162.7891 |
+    | 5   | gripper       | % open  | 0.0       | 100.0    |
+
+    ## Observation space
+
+    `Dict`; `height` and `width` are those of `image_size`.
+
+    | key              | type    | shape                | low            | high            | content              |
+    |------------------|---------|----------------------|----------------|-----------------|----------------------|
+    | `pixels/top`     | uint8   | `(height, width, 3)` | 0              | 255             | RGB frame from above |
+    | `pixels/lateral` | uint8   | `(height, width, 3)` | 0              | 255             | RGB frame from aside |
+    | `agent_pos`      | float32 | `(6,)`               | action's - 15  | action's + 15   | joint positions      |
+
+    ## Rewards
+
+    1 on the step on which the episode succeeds, 0 on all others; `step_chunk` returns the sum.
+
+    ## Starting state
+
+    `distribution` draws the scene from the seed. By default the cube lies anywhere in the work area (x 0.15 to 0.27 m
+    ahead of the arm's base, y -0.06 to 0.14 m to its left), turned by up to 45 degrees either way; the box stands at
+    (0.17, -0.155) m; the arm is in its home position, with normal noise of 1.15 degrees on each joint. The arm then
+    holds still for three steps, so that it is at rest.
+
+    ## Episode end
+
+    - Terminated on success: for six steps the cube has been at rest in the box, the gripper open by more than 15 %, and
+      no part of the arm touching the cube.
+    - Truncated after `time_limit` steps.
+
+    ## Info
+
+    Poses are position (metres) and quaternion (w, x, y, z). Paths have one row for each step of the call (`step`: one;
+    `step_chunk`: as many as were taken), and after `reset` one row, the start.
+
+    | key            | type                  | content                                                           |
+    |----------------|-----------------------|-------------------------------------------------------------------|
+    | `is_success`   | bool                  | whether the episode has succeeded                                 |
+    | `stage`        | str                   | furthest stage entered: reach, grasp, lift or place               |
+    | `steps`        | int                   | number of actions taken by this call; 0 after `reset`             |
+    | `clipped`      | bool `(6,)`           | joints whose goals were clipped in this call                      |
+    | `cube_pose`    | float64 `(7,)`        | pose of the cube                                                  |
+    | `box_pose`     | float64 `(7,)`        | pose of the box                                                   |
+    | `gripper_pose` | float64 `(7,)`        | pose of the gripper                                               |
+    | `cube_size`    | float                 | edge length or diameter of the cube, metres                       |
+    | `grasp_path`   | float32 `(steps, 3)`  | positions of the point between the fingertips, metres             |
+    | `cube_path`    | float32 `(steps, 3)`  | positions of the cube's centre, metres                            |
+    | `joint_path`   | float32 `(steps, 6)`  | joint positions, in the units of the action                       |
+
+    ## Arguments
+
+    | argument       | default      | meaning                                                                          |
+    |----------------|--------------|----------------------------------------------------------------------------------|
+    | `image_size`   | `(480, 640)` | height and width of the frames, at most the default                              |
+    | `cameras`      | `True`       | `False` leaves `pixels` black and needs no OpenGL: for policies that do not look |
+    | `distribution` | `None`       | a `SceneDistribution`, or its fields as a mapping: how `reset` draws scenes      |
+    | `time_limit`   | `300`        | number of steps after which the episode is truncated                             |
+    | `render_mode`  | `None`       | `rgb_array`: `render()` returns both frames side by side                         |
+    | `scene_cache`  | `None`       | models and renderers to share with environments of equal `image_size` and thread |
+
+    ## Options of reset
+
+    Other options are ignored, because wrappers and vector environments pass their own.
+
+    | option     | type             | meaning                                                                     |
+    |------------|------------------|-----------------------------------------------------------------------------|
+    | `scene`    | `Scene`          | the scene, instead of a drawn one                                           |
+    | `spot`     | str              | name of a spot in `spec.SPOTS`, or `x:y` or `x:y:yaw`: the cube lies there  |
+    | `cube_xy`  | two floats       | position of the cube, metres                                                |
+    | `cube_yaw` | float            | turn of the cube about the vertical, degrees                                |
+
+    ## Version history
+
+    - v0: first version.
     """
 
     # Gymnasium declares it an attribute of instances.
@@ -90,7 +161,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode; see the class for `options`."""
+        """Start an episode; the docstring of the class lists the options."""
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(2**32))
@@ -102,9 +173,9 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return self.step_chunk(np.asarray(action)[None])
 
     def step_chunk(self, actions: NDArray[np.floating]) -> Step:
-        """Take several actions `(n, 6)` and look once, at the end: the same physics as `n` calls of `step`.
+        """Take several actions `(n, 6)` and render once, at the end: the same physics as `n` calls of `step`.
 
-        Stops early when the episode ends. The reward is the sum, and `info["steps"]` says how many were taken.
+        Stops early when the episode ends. The reward is the sum; `info["steps"]` is the number of actions taken.
 
         Raises:
             InvalidActionError: Before anything moves, if a component is not a number.
@@ -126,7 +197,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return self._observation(), reward, terminated, truncated, info
 
     def render(self) -> Frame | None:
-        """Both views side by side, uint8 `(height, 2 * width, 3)`, in render mode `rgb_array`."""
+        """Both frames side by side, uint8 `(height, 2 * width, 3)`, in render mode `rgb_array`; otherwise `None`."""
         if self.render_mode is None:
             return None
         return np.concatenate([self.frame(camera) for camera in spec.CAMERAS], axis=1)
@@ -143,7 +214,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return self._scene
 
     def frame(self, camera: str) -> Frame:
-        """What one camera sees now, noise included."""
+        """The present frame of one camera, uint8 `(height, width, 3)`, image noise included."""
         frame = self._scenes.renderer(self._scene).render(self.data, camera)
         if self._scene.image_noise:
             # Keyed by the step, so that a frame is the same whether or not earlier ones were looked at.
@@ -242,7 +313,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
 
 
 def check_actions(actions: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The actions `(n, 6)` of a chunk, or `InvalidActionError` if they must not reach the motors."""
+    """The actions of a chunk as float64 `(n, 6)`. Raises `InvalidActionError` if they must not reach the motors."""
     goals = np.asarray(actions, np.float64)
     if goals.ndim != 2 or goals.shape[1] != len(spec.JOINTS) or not len(goals):
         raise InvalidActionError(

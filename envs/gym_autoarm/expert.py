@@ -1,6 +1,6 @@
 """A scripted expert: from the true poses of cube and box to a trajectory of goal positions.
 
-The trajectory passes through nine waypoints, joined by cosine-eased motion of all joints. How fast it goes, from where
+The trajectory passes through ten waypoints, joined by cosine-eased motion of all joints. How fast it goes, from where
 it approaches, how it grips and where it lets go vary with a seed, so that demonstrations are not copies of each other.
 """
 
@@ -23,6 +23,7 @@ from gym_autoarm.kinematics import (
 )
 from gym_autoarm.rng import stream
 from gym_autoarm.scene import HOME
+from gym_autoarm.task import in_box_frame
 
 Vector = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ _SQUEEZE: Final = 9.0
 _RELEASE: Final = 14.0
 """How far above the cube's width the gripper opens inside the box, of 100; further would push against its walls."""
 _RELEASE_HEIGHT: Final = 0.052
-"""Of the grasp site when letting go, metres: the fingertips stay just inside the walls."""
+"""Height of the grasp site when letting go, metres: the fingertips stay just inside the walls."""
 _LEANS: Final = (0.0, 8.0, -8.0, 16.0, -16.0, 24.0, -24.0, 32.0, 40.0)
 """Degrees by which the gripper may lean more when it cannot reach a place otherwise, in order of preference."""
 _FIXED_JAW_ROOM: Final = 0.019
@@ -60,10 +61,10 @@ class Style:
         along: Offset of the grasp along the pads' width, metres.
         heading: Error of the jaws' direction, degrees.
         tilt: Lean of the gripper, degrees.
-        opening: Of the gripper while approaching, of 100.
+        opening: Opening of the gripper while approaching, of 100.
         drop: Offset of the release from the middle of the box, metres `(2,)`.
         carry: Height at which the cube travels, metres.
-        dwell: Steps for closing and for opening.
+        dwell: Least number of steps for closing and for opening.
     """
 
     speed: float = 1.8
@@ -79,7 +80,7 @@ class Style:
 
     @classmethod
     def sample(cls, seed: int) -> Style:
-        """The style of `seed`."""
+        """Draw a style; the same seed gives the same style."""
 
         def uniform(name: str, low: float, high: float) -> float:
             return float(stream(seed, "expert", name).uniform(low, high))
@@ -123,9 +124,9 @@ class Expert:
 
         Args:
             cube_pose: Position and quaternion (w, x, y, z) of the cube, `(7,)`.
-            box_pose: The same of the box.
-            start: Joint positions now, `(6,)`.
-            style: How to do it; the middle of everything by default.
+            box_pose: Position and quaternion of the box, `(7,)`.
+            start: Present joint positions, `(6,)`.
+            style: Speed, heights and offsets; by default `Style()`, which has no errors.
             size: Edge of the cube, metres.
 
         Raises:
@@ -219,9 +220,7 @@ class Expert:
         direction = np.array([math.cos(math.radians(heading)), math.sin(math.radians(heading))])
         for reach in (-(size / 2 + _FIXED_JAW_ROOM), size / 2 + _MOVING_JAW_ROOM):
             offset = np.array([x, y]) + reach * direction - box[:2]
-            yaw = math.radians(yaw_of(box))
-            along = offset[0] * math.cos(yaw) + offset[1] * math.sin(yaw)
-            across = offset[1] * math.cos(yaw) - offset[0] * math.sin(yaw)
+            along, across = in_box_frame(offset[0], offset[1], yaw_of(box))
             if max(abs(along), abs(across)) < _BOX_HALF:
                 return True
         return False

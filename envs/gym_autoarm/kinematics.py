@@ -29,14 +29,16 @@ GRIPPER_OPEN: Final = 1.7453291995659765
 PAN_AXIS: Final = (0.0388353, 0.0)
 """Where the axis of shoulder_pan meets the table, metres."""
 
-# Of shoulder_lift: distance from the pan axis and height; then the links from it to the grasp site, stretched out
+# The axis of shoulder_lift: distance from the pan axis and height; then the length of the arm from it to the grasp site
 # (facts of so101.xml: 116 + 135 + 64 + 89 mm, and the site's 5 mm beside the roll axis).
 _LIFT_AXIS: Final = (0.0304, 0.1166)
 _LONGEST_REACH: Final = 0.41
 _WORK_AREA_CURE: Final = f"stay within x {spec.WORK_AREA[0]} and y {spec.WORK_AREA[1]}"
 
 POSITION_TOLERANCE: Final = 5e-4
+"""Largest error of a solution of inverse kinematics, metres."""
 ANGLE_TOLERANCE: Final = math.radians(1.0)
+"""Largest error of tilt and heading of a solution, radians."""
 # Radians that weigh as much as a metre: a gripper's length turns an angle into a distance at the fingertips.
 _ANGLE_WEIGHT: Final = 0.1
 
@@ -62,7 +64,7 @@ class GraspPose:
     """A pose of the gripper.
 
     Attributes:
-        position: Of the grasp site, metres `(3,)`.
+        position: Position of the grasp site, metres `(3,)`.
         tilt: Degrees from straight down; positive leans the fingertips away from the base.
         heading: Direction from the fixed jaw to the moving one, degrees about the vertical.
     """

@@ -23,12 +23,12 @@ BOX: Final = "box"
 _SURFACES: Final = {"oak": "oak.png", "walnut": "walnut.png", "mat": "mat.png", "linen": "linen.png"}
 _PLAIN: Final[RGB] = (0.62, 0.62, 0.60)
 _SMOOTH: Final = (0.05, 0.005, 0.0001)
-"""Friction of table and box. MuJoCo takes the larger of two surfaces', so that it is the object's that counts."""
+"""Friction of table and box: lower than an object's, because MuJoCo takes the larger friction of two surfaces."""
 _PAD_FRICTION: Final = 1.5
-"""Of the pads on an object whose own is 1 (assets/so101.xml)."""
+"""Friction of the pads on an object whose own friction is 1 (assets/so101.xml)."""
 _STEEP: Final = math.cos(math.radians(25.0))
 _OBJECT: Final = {"contype": 2, "conaffinity": 3}
-"""Objects and table meet everything; the arm (contype 1) meets only them."""
+"""Objects and table collide with everything; the arm (contype 1) collides only with them."""
 
 
 def compile_scene(scene: Scene, add: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjModel:

@@ -73,10 +73,10 @@ class FrameRenderer:
 
 class _Renderer(mujoco.Renderer):  # type: ignore[misc]
     def close(self) -> None:
-        """Free what was drawn with. MuJoCo's own deletes it by number from the current context, whosever that is.
+        """Free the buffers of this renderer. MuJoCo's method deletes them by number from whichever context is current.
 
-        Numbers are alike in all contexts: another renderer of the thread lost its framebuffer, and went on without an
-        error, with whatever was in memory for a picture.
+        Numbers are alike in all contexts: another renderer of the thread would lose its framebuffer, and return
+        whatever is in memory as a picture, without an error.
         """
         if getattr(self, "_gl_context", None):
             with suppress(Exception):  # in use by another thread: the bindings raise whatever they raise
@@ -85,7 +85,7 @@ class _Renderer(mujoco.Renderer):  # type: ignore[misc]
 
 
 def picture_option() -> mujoco.MjvOption:
-    """What is part of the picture: neither collision shapes (group 3) nor sites."""
+    """Options that draw neither collision shapes (group 3) nor sites."""
     option = mujoco.MjvOption()
     option.geomgroup[:] = [1, 1, 1, 0, 0, 0]
     option.sitegroup[:] = 0
@@ -116,7 +116,7 @@ def _close_at_exit() -> None:
 
 
 def check_image_size(image_size: Sequence[int]) -> tuple[int, int]:
-    """Height and width, or `InvalidInputError` unless frames of this size can be drawn."""
+    """Height and width as integers. Raises `InvalidInputError` unless frames of this size can be drawn."""
     largest_height, largest_width = spec.IMAGE_SIZE
     try:
         height, width = map(operator.index, image_size)

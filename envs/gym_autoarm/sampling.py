@@ -17,7 +17,7 @@ from gym_autoarm.scene import HOME, Scene
 SPOT_JITTER: Final = 0.003
 """Metres, either way, by which a cube misses its spot when placed by hand."""
 SPOT_YAW: Final = 8.0
-"""Degrees, either way, likewise."""
+"""Degrees, either way, by which a cube is turned at its spot when placed by hand."""
 HOME_NOISE: Final = 1.15
 """Degrees; standard deviation of the arm's position at reset (0.02 rad)."""
 
@@ -35,8 +35,8 @@ class SceneDistribution:
         yaw: Largest turn of the cube when it lies anywhere, degrees; 45 is every orientation of a cube.
         spot_jitter: Largest offset from a spot, metres, in x and in y.
         spot_yaw: Largest turn at a spot, degrees.
-        home_noise: Standard deviation of the arm's start, degrees.
-        base: Everything that is not drawn.
+        home_noise: Standard deviation of the joint positions at reset, degrees.
+        base: Scene from which everything that is not drawn is taken.
     """
 
     cube: Literal["everywhere", "spots"] = "everywhere"

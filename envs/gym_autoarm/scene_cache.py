@@ -19,7 +19,7 @@ class SceneCache:
 
     Args:
         image_size: Height and width of the frames.
-        capacity: How many structures to keep; a GL context each, once a frame of it was drawn.
+        capacity: Number of structures to keep; each has a GL context of its own once a frame of it was drawn.
     """
 
     def __init__(self, image_size: tuple[int, int], capacity: int = 1) -> None:
@@ -41,7 +41,7 @@ class SceneCache:
         return self._models[structure]
 
     def renderer(self, scene: Scene) -> FrameRenderer:
-        """What draws a scene. Raises `RenderingError` if no OpenGL context can be made."""
+        """The renderer of a scene. Raises `RenderingError` if no OpenGL context can be made."""
         model = self.model(scene)
         structure = scene.structure()
         if structure not in self._renderers:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import write_text
 from gym_autoarm.scene import Body, Camera, Scene
 from gym_autoarm.servo import ServoGains
+from gym_autoarm.strict import StrictModel, read_yaml
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -31,15 +31,11 @@ _ALIGN: Final = "make it with `autoarm align camera`"
 _CHECK: Final = "make it with `autoarm twin-check --fit`"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LensFile(_Strict):
-    """What of a real lens a simulated camera does not have.
+class LensFile(StrictModel):
+    """Properties of a real lens that a simulated camera does not have.
 
     Attributes:
-        image_size: Height and width of the frames that the numbers are about.
+        image_size: Height and width of the frames, in whose pixels the other fields are given.
         centre: Where the optical axis meets the picture: column and row, pixels from the picture's middle.
         distortion: Radial distortion k1 and k2 of Brown's model, as OpenCV has it.
     """
@@ -49,17 +45,17 @@ class LensFile(_Strict):
     distortion: tuple[Number, Number]
 
 
-class CameraMeasurement(_Strict):
-    """How a camera was measured, and how well: `*_sd` are standard deviations from the scatter of the corners.
+class CameraMeasurement(StrictModel):
+    """How a camera was measured, and how well; standard deviations come from the scatter of the corners.
 
     Attributes:
         pictures: Names of the files, the one of the board on the table first.
-        corners: How many were found, in all of them.
+        corners: Number of corners of the board found in all pictures together.
         image_size: Height and width of the pictures.
         reprojection_error: Root mean square distance between corners found and expected, pixels.
-        position_sd: Metres.
-        fovy_sd: Degrees; nothing where it was told.
-        board: Centre of the board on the table and its turn: metres, degrees.
+        position_sd: Standard deviation of the camera's position, metres.
+        fovy_sd: Standard deviation of the field of view, degrees; absent where the field of view was given.
+        board: Centre of the board on the table, x and y in metres, and its turn, degrees.
         square: Edge of its squares, metres.
     """
 
@@ -73,7 +69,7 @@ class CameraMeasurement(_Strict):
     square: Positive
 
 
-class CameraFile(_Strict):
+class CameraFile(StrictModel):
     """A camera: the fields of `gym_autoarm.scene.Camera`, its lens, and how it was measured."""
 
     position: Point
@@ -90,11 +86,11 @@ class CameraFile(_Strict):
         return self
 
     def camera(self) -> Camera:
-        """As a scene has it."""
+        """The camera as a `Scene` takes it."""
         return Camera(self.position, self.target, self.fovy, self.roll)
 
 
-class GainsFile(_Strict):
+class GainsFile(StrictModel):
     """The fields of `gym_autoarm.servo.ServoGains`."""
 
     kp: Positive
@@ -107,7 +103,7 @@ class GainsFile(_Strict):
     damping_ratio: bool = False
 
 
-class BodyMeasurement(_Strict):
+class BodyMeasurement(StrictModel):
     """How a body was measured: what was compared, and root mean square errors in degrees before and after the fit."""
 
     trajectory: str
@@ -116,7 +112,7 @@ class BodyMeasurement(_Strict):
     error_after: NotNegative
 
 
-class BodyFile(_Strict):
+class BodyFile(StrictModel):
     """How an arm answers: the fields of `gym_autoarm.scene.Body`, and how they were measured."""
 
     gains: GainsFile
@@ -125,19 +121,19 @@ class BodyFile(_Strict):
     measured: BodyMeasurement | None = None
 
     def body(self) -> Body:
-        """As a scene has it."""
+        """The body as a `Scene` takes it."""
         return Body(ServoGains(**self.gains.model_dump()), self.latency, self.backlash)
 
     @classmethod
     def of(cls, body: Body, measured: BodyMeasurement | None = None) -> BodyFile:
-        """The file of a body."""
+        """The content of the file that describes `body`."""
         return cls(gains=GainsFile(**asdict(body.gains)), latency=body.latency, backlash=body.backlash,
                    measured=measured)  # fmt: skip
 
 
 def read_camera_file(path: str | Path) -> CameraFile:
-    """All that a camera's file says. Raises `InvalidFileError`, naming the field that is wrong."""
-    return _read(CameraFile, Path(path), _ALIGN)
+    """Read a camera's file with lens and measurement. Raises `InvalidFileError`, naming the field that is wrong."""
+    return read_yaml(CameraFile, Path(path), _ALIGN)
 
 
 def load_camera(path: str | Path) -> Camera:
@@ -147,7 +143,7 @@ def load_camera(path: str | Path) -> Camera:
 
 def load_body(path: str | Path) -> Body:
     """The body of a file. Raises `InvalidFileError`, naming the field that is wrong."""
-    return _read(BodyFile, Path(path), _CHECK).body()
+    return read_yaml(BodyFile, Path(path), _CHECK).body()
 
 
 def load_scene(
@@ -176,20 +172,3 @@ def write_file(path: Path, file: CameraFile | BodyFile, comment: str) -> None:
     """Write a file as the functions above read it, under a line of comment. Raises `InvalidFileError`."""
     content = yaml.safe_dump(file.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
     write_text(path, f"# {comment}\n{content}")
-
-
-def _read[M: BaseModel](kind: type[M], path: Path, cure: str) -> M:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InvalidFileError("there is no such file", file=path, cure=cure) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidFileError(f"cannot be read: {error}", file=path, cure=cure) from error
-    except yaml.YAMLError as error:
-        raise InvalidFileError(f"is not YAML: {error}".replace("\n", " "), file=path, cure=cure) from error
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidFileError(first["msg"], file=path, field=field or None, cure=cure) from None

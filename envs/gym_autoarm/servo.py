@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 STALL_TORQUE: Final = 2.94
-"""N m; STS3215 at 12 V, datasheet."""
+"""Stall torque of the STS3215 at 12 V, N m; from its datasheet."""
 
 # LeRobot writes Overload_Torque = 25 (percent) to the gripper: what it may hold for long.
 GRIPPER_HOLDING_TORQUE: Final = 0.25 * STALL_TORQUE

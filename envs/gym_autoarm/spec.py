@@ -1,4 +1,4 @@
-"""The contract that simulation, robot, dataset and policy share, said once.
+"""What simulation, robot, dataset and policy must agree on: joints, cameras, units, limits, spaces.
 
 Units are LeRobot's: degrees around the middle of each joint's calibrated range, and 0 (closed) to 100 (open)
 for the gripper. An action is a goal position in the same units, so state and action share one space.
@@ -38,8 +38,8 @@ ACTION_HIGH: Final[NDArray[np.float32]] = np.array([110.0, 100.0, 96.8299, 95.0,
 ACTION_LOW.setflags(write=False)
 ACTION_HIGH.setflags(write=False)
 
-# A servo read a little past its limit is a fact, not an error: states may leave the action's box by this much.
 STATE_MARGIN: Final = 15.0
+"""How far states may lie outside of the limits of actions: real servos are read a little past their limits."""
 
 SPOTS: Final[dict[str, tuple[float, float]]] = {
     "near-right": (0.17, 0.0),
@@ -54,7 +54,9 @@ WORK_AREA: Final = ((0.15, 0.27), (-0.06, 0.14))
 """Bounds of x and of y, in metres, between which the cube may lie: 12 x 20 cm."""
 
 BOX_POSITION: Final = (0.17, -0.155)
+"""Centre of the box, (x, y) in metres."""
 CUBE_SIZE: Final = 0.03
+"""Edge of the cube, metres."""
 
 
 def action_space() -> spaces.Box:
@@ -63,7 +65,7 @@ def action_space() -> spaces.Box:
 
 
 def observation_space(image_size: tuple[int, int] = IMAGE_SIZE) -> spaces.Dict:
-    """`pixels`: a uint8 `(height, width, 3)` frame a camera; `agent_pos`: float32 `(6,)` joint positions."""
+    """`pixels`: a uint8 `(height, width, 3)` frame of each camera; `agent_pos`: float32 `(6,)` joint positions."""
     frame = spaces.Box(0, 255, (*image_size, 3), np.uint8)
     return spaces.Dict(
         {

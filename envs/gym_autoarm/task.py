@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +20,9 @@ Vector = NDArray[np.float64]
 LIFTED: Final = 0.02
 """Metres that a held cube's lowest point must be above the table to count as lifted."""
 REST_SPEED: Final = 0.01
-"""m/s and, times ten, rad/s below which the cube is at rest."""
+"""Speed, m/s, below which the cube is at rest; its angular speed must be below ten times this number, rad/s."""
 REST_STEPS: Final = 6
-"""Control steps for which it must be: 0.2 s."""
+"""Control steps for which the cube must be at rest: 0.2 s."""
 RELEASED: Final = 15.0
 """Gripper opening, of 100, from which the gripper counts as open."""
 
@@ -36,7 +37,7 @@ class Contacts:
 
     @property
     def grasped(self) -> bool:
-        """Whether both jaws hold it."""
+        """Whether both jaws touch the cube."""
         return self.fixed_jaw and self.moving_jaw
 
 
@@ -70,7 +71,7 @@ class TaskMonitor:
         return self._rest >= REST_STEPS
 
     def update(self, data: mujoco.MjData) -> None:
-        """Take note of the state after one control step."""
+        """Update stage and success from the state after one control step."""
         contacts = self.contacts(data)
         position = data.xpos[self._cube_body]
         if contacts.grasped:
@@ -95,10 +96,7 @@ class TaskMonitor:
     def over_box(self, position: Vector) -> bool:
         """Whether a point lies above the box's floor."""
         box = self._scene.box
-        yaw = np.deg2rad(box.yaw)
-        dx, dy = position[0] - box.x, position[1] - box.y
-        along = dx * np.cos(yaw) + dy * np.sin(yaw)
-        across = dy * np.cos(yaw) - dx * np.sin(yaw)
+        along, across = in_box_frame(position[0] - box.x, position[1] - box.y, box.yaw)
         return bool(max(abs(along), abs(across)) < box.inner / 2)
 
     def _at_rest(self, data: mujoco.MjData) -> bool:
@@ -109,6 +107,12 @@ class TaskMonitor:
         return bool(from_radians(data.qpos[: len(spec.JOINTS)])[spec.GRIPPER] > RELEASED)
 
 
+def in_box_frame(dx: float, dy: float, yaw: float) -> tuple[float, float]:
+    """A horizontal offset from the box's centre, metres, along and across a box turned by `yaw` degrees."""
+    cos, sin = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
+    return dx * cos + dy * sin, dy * cos - dx * sin
+
+
 def body_pose(model: mujoco.MjModel, data: mujoco.MjData, name: str) -> Vector:
     """Position and quaternion (w, x, y, z) of a body, `(7,)`."""
     body = model.body(name).id
@@ -116,5 +120,5 @@ def body_pose(model: mujoco.MjModel, data: mujoco.MjData, name: str) -> Vector:
 
 
 def box_pose(model: mujoco.MjModel, data: mujoco.MjData) -> Vector:
-    """Position and quaternion of the box, `(7,)`."""
+    """Position and quaternion (w, x, y, z) of the box, `(7,)`."""
     return body_pose(model, data, BOX)

@@ -19,16 +19,16 @@ from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.scene_cache import SceneCache
 
 _MOST_CONTEXTS: Final = 8
-"""Structures kept at a time; each may hold a GL context, and drivers offer a limited number of those."""
+"""Most scene structures kept at a time; each may hold a GL context, of which drivers offer a limited number."""
 
 
 class PickIntoBoxVectorEnv(SyncVectorEnv[Observation, Action]):
     """`num_envs` environments, made by `gymnasium.make_vec("gym_autoarm/PickIntoBox-v0", num_envs=...)`.
 
     Args:
-        num_envs: How many.
+        num_envs: Number of environments.
         autoreset_mode: When a finished environment starts again; see `gymnasium.vector.AutoresetMode`.
-        kwargs: Those of `PickIntoBoxEnv`, for every environment.
+        kwargs: Arguments of `PickIntoBoxEnv`, the same for every environment.
     """
 
     def __init__(

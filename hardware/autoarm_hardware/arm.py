@@ -1,4 +1,4 @@
-"""From a port to an arm that may move: everything that can be wrong is found before anything does."""
+"""Connecting to an arm: whatever is wrong with port, servos or calibration is found before anything moves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from autoarm_hardware.servos import ServoError, make_of
+from autoarm_hardware.servos import ServoError, first_line, servo_family
 from gym_autoarm import spec
-from gym_autoarm.errors import InvalidFileError, InvalidInputError
+from gym_autoarm.errors import InvalidFileError, InvalidInputError, MissingDependencyError
+from gym_autoarm.extras import missing_extra
 
 KOCH: Final = "koch_follower"
 KOCH_LEADER: Final = "koch_leader"
@@ -22,11 +23,11 @@ ROBOT_TYPES: Final = ("so100_follower", "so101_follower", KOCH)
 """LeRobot's followers with joints of these names. The first two are one driver."""
 
 _TRIES: Final = 3
-"""Of everything that is asked while connecting; LeRobot asks once and waits for 50 ms."""
+"""How often a servo is asked while connecting; LeRobot asks once and waits for 50 ms."""
 _LATE: Final = 0.1
-"""Seconds after which no answer is on its way any more: twice what LeRobot waits for one."""
+"""Seconds after which a late answer no longer comes: twice as long as LeRobot waits for one."""
 _SDKS: Final = ("scservo_sdk", "dynamixel_sdk")
-"""Whose ports are files; what stands in for one is not."""
+"""The SDKs that open serial ports; a test's port, which is no file, comes from elsewhere."""
 _REGISTERS: Final = ("Homing_Offset", "Min_Position_Limit", "Max_Position_Limit")
 """Where a servo keeps its calibration; in LeRobot's file: homing_offset, range_min, range_max."""
 
@@ -42,7 +43,7 @@ def make_robot(
 
     Args:
         robot_type: One of `ROBOT_TYPES`.
-        port: Of its serial adapter.
+        port: The serial port of its adapter.
         robot_id: The name under which it was calibrated.
         calibration_dir: Where LeRobot keeps calibrations; its own place if nothing is given.
         cameras: LeRobot's camera configurations by name, or their fields with `type`.
@@ -76,20 +77,20 @@ def make_robot(
         raise driver_missing(error) from error
     except Exception as error:  # the parser of LeRobot's files raises kinds of its own
         raise InvalidFileError(
-            f"cannot be used: {_first_line(error)}",
+            f"cannot be used: {first_line(error)}",
             file=None if calibration_dir is None else Path(calibration_dir) / f"{robot_id}.json",
             field="calibration",
             cure="calibrate with lerobot-calibrate",
         ) from error
 
 
-def driver_missing(error: ImportError) -> InvalidInputError:
+def driver_missing(error: ImportError) -> MissingDependencyError:
     """What to say if LeRobot's driver of an arm cannot be had."""
-    return InvalidInputError(_first_line(error), field="type", cure="for a Koch: pip install 'autoarm[koch]'")
+    return missing_extra(error.name or "LeRobot's driver for this arm", "koch", field="type")
 
 
 def in_degrees(bus: Any) -> None:
-    """Let a bus speak of its joints in degrees, the gripper apart, where LeRobot's driver has no option for it."""
+    """Set a bus to degrees for all joints but the gripper, where LeRobot's driver has no option for it."""
     from lerobot.motors import MotorNormMode
 
     for joint in spec.JOINTS[spec.ARM]:
@@ -99,8 +100,8 @@ def in_degrees(bus: Any) -> None:
 def connect_bus(robot: Any) -> None:
     """Open the port, make sure that every servo is the right one and calibrated, and set them up as LeRobot does.
 
-    Nothing is written before all of it fits; nothing moves at all. LeRobot's set-up switches the motors off for a
-    moment, then on.
+    Nothing is written to the servos before every check has passed, and nothing moves. LeRobot's set-up switches the
+    motors off for a moment, then on.
 
     Raises:
         InvalidInputError: For a port that cannot be used, or servos that do not fit; it names port or servo.
@@ -108,23 +109,23 @@ def connect_bus(robot: Any) -> None:
         ServoError: For a servo that does not answer.
     """
     bus = robot.bus
-    make_of(bus)
+    servo_family(bus)
     check_calibration(robot)
     if type(bus.port_handler).__module__.startswith(_SDKS):
         check_port(bus.port)
     try:
         _open(bus)
-        _claim(bus)
+        _lock(bus)
         _check_servos(bus)
         _compare_calibration(robot)
-        _patiently(robot.configure, "set-up")
+        _retry(robot.configure, "set-up")
     except BaseException:
         disconnect_bus(robot)
         raise
 
 
 def disconnect_bus(robot: Any) -> None:
-    """Close the port and leave the motors as they are. Safe to call twice, and for a port that is gone."""
+    """Close the port and leave the motors as they are. Safe to call twice, or after the port is gone."""
     try:
         robot.bus.port_handler.is_using = False
         if robot.bus.is_connected:
@@ -135,7 +136,7 @@ def disconnect_bus(robot: Any) -> None:
 
 
 def check_port(port: str) -> None:
-    """Raise `InvalidInputError` unless a port is there, ours to use, and used by nobody else."""
+    """Raise `InvalidInputError` unless a port exists, may be used, and is used by no other program."""
 
     def error(message: str, cure: str) -> InvalidInputError:
         return InvalidInputError(message, field=f"port {port}", cure=cure)
@@ -156,7 +157,7 @@ def check_port(port: str) -> None:
 
 
 def check_calibration(robot: Any) -> None:
-    """Raise `InvalidFileError` unless there is a calibration, of all joints."""
+    """Raise `InvalidFileError` unless there is a calibration of all joints."""
     if set(robot.calibration) != set(spec.JOINTS):
         missing = [joint for joint in spec.JOINTS if joint not in robot.calibration]
         raise InvalidFileError(
@@ -171,7 +172,7 @@ def camera_config(name: str, value: Any) -> Any:
     """A camera configuration of LeRobot's, from its fields with `type`. Raises `InvalidInputError`."""
     if not isinstance(value, Mapping):
         return value
-    # Here too the registry fills by import.
+    # LeRobot's registry of types fills as their modules are imported.
     import lerobot.cameras.opencv
     import lerobot.cameras.zmq  # noqa: F401
     from lerobot.cameras import CameraConfig
@@ -189,7 +190,7 @@ def camera_config(name: str, value: Any) -> Any:
         return CameraConfig.get_choice_class(kind)(**options)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInputError(
-            f"{dict(value)!r} is no camera of LeRobot's: {_first_line(error)}",
+            f"{dict(value)!r} is no camera of LeRobot's: {first_line(error)}",
             field=f"cameras[{name!r}]",
             cure="give type (opencv, zmq) and what that type wants, as --robot.cameras of LeRobot's commands",
         ) from error
@@ -204,13 +205,13 @@ def _open(bus: Any) -> None:
     except Exception as error:  # LeRobot's, pyserial's and the system's
         reason = error.__cause__ or error
         raise InvalidInputError(
-            f"cannot be opened: {_first_line(reason)}",
+            f"cannot be opened: {first_line(reason)}",
             field=f"port {bus.port}",
             cure="stop other programs that use it, or find the port with lerobot-find-port",
         ) from error
 
 
-def _claim(bus: Any) -> None:
+def _lock(bus: Any) -> None:
     """Lock the port, as pyserial's `exclusive` does: two programs on one line would take each other's answers."""
     descriptor = getattr(bus.port_handler.ser, "fileno", None)
     if descriptor is None:
@@ -224,7 +225,7 @@ def _claim(bus: Any) -> None:
 
 
 def _user_of(port: str) -> str | None:
-    """The name and number of another program that has a port open, where Linux tells."""
+    """Name and process id of another program that has a port open, on Linux; `None` if there is none."""
     device = os.path.realpath(port)
     if not sys.platform.startswith("linux"):
         return None
@@ -234,7 +235,7 @@ def _user_of(port: str) -> str | None:
             continue
         try:
             open_files = {os.readlink(descriptor) for descriptor in folder.iterdir()}
-            # Who made a pseudo-terminal has its other end open, and is the arm.
+            # The program that made a pseudo-terminal has its other end open: it is the twin, not another user.
             if device in open_files and not open_files & {"/dev/ptmx", "/dev/pts/ptmx"}:
                 return f"{(process / 'comm').read_text().strip()} (process {process.name})"
         except OSError:
@@ -275,7 +276,7 @@ def _check_servos(bus: Any) -> None:
 
 
 def _ping(bus: Any, joint: str) -> int | None:
-    """The model number of a servo; `None` if it does not answer. One that complains does answer."""
+    """The model number of a servo; `None` if it does not answer. Raises `ServoError` if it answers with an error."""
     for _ in range(_TRIES):
         try:
             bus.port_handler.ser.reset_input_buffer()
@@ -290,32 +291,32 @@ def _ping(bus: Any, joint: str) -> int | None:
 
 
 def _check_status(bus: Any, joint: str, error: int) -> None:
-    """Raise `ServoError` if the error byte of an answer says that the servo has a complaint."""
-    make, motor = make_of(bus), bus.motors[joint]
+    """Raise `ServoError` if the error byte of an answer reports an error of the servo."""
+    family, motor = servo_family(bus), bus.motors[joint]
     raw = error
-    if make.alert is not None:
-        if not error & make.alert:
+    if family.alert_bit is not None:
+        if not error & family.alert_bit:
             return
-        address, _ = bus.model_ctrl_table[motor.model][make.status]
+        address, _ = bus.model_ctrl_table[motor.model][family.status]
         raw, *_ = bus.packet_handler.read1ByteTxRx(bus.port_handler, motor.id, address)
-    if (amiss := make.complaint(raw)) is not None:
-        message, cure = amiss
-        raise ServoError(message, field=_servo(bus, joint, make.status), cure=cure)
+    if (fault := family.status_fault(raw)) is not None:
+        message, cure = fault
+        raise ServoError(message, field=_servo(bus, joint, family.status), cure=cure)
 
 
 def _is_garbled(bus: Any, joint: str) -> bool:
-    """Whether answers to a reading that differs between servos come, and never whole."""
+    """Whether a servo answers, but never with a whole packet: then two of them share its id."""
     for _ in range(2 * _TRIES):
         bus.port_handler.ser.reset_input_buffer()
         try:
             bus.read("Present_Position", joint, normalize=False)
         except ConnectionError as error:
             if "no status packet" in str(error):
-                return False  # silence, which others report
+                return False  # no answer at all, which `_check_servos` reports
         except IndexError:
             continue  # the SDK stumbles over answers that are too short
         except RuntimeError:
-            return False  # it complains of something, understandably
+            return False  # a whole packet, with an error of the servo
         else:
             return False
     return True
@@ -327,7 +328,7 @@ def _compare_calibration(robot: Any) -> None:
         ours = robot.calibration[joint]
         for register, value in zip(_REGISTERS, (ours.homing_offset, ours.range_min, ours.range_max), strict=True):
             for _ in range(_TRIES):
-                kept = _patiently(partial(bus.read, register, joint, normalize=False), _servo(bus, joint, register))
+                kept = _retry(partial(bus.read, register, joint, normalize=False), _servo(bus, joint, register))
                 if kept == value:
                     break
                 # Perhaps it was the late answer to something else: let what is still on its way come, and go.
@@ -342,14 +343,14 @@ def _compare_calibration(robot: Any) -> None:
                 )
 
 
-def _patiently(ask: Callable[[], Any], what: str) -> Any:
+def _retry(ask: Callable[[], Any], what: str) -> Any:
     for attempt in range(_TRIES):
         try:
             return ask()
         except Exception as error:  # LeRobot, its SDK and pyserial raise kinds of their own
             if attempt == _TRIES - 1:
                 raise ServoError(
-                    f"no answer: {_first_line(error)}",
+                    f"no answer: {first_line(error)}",
                     field=what,
                     cure="check the USB cable, the power supply and the plugs between the servos",
                 ) from error
@@ -358,8 +359,3 @@ def _patiently(ask: Callable[[], Any], what: str) -> Any:
 
 def _servo(bus: Any, joint: str, register: str) -> str:
     return f"servo {bus.motors[joint].id} ({joint}): {register}"
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

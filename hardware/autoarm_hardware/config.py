@@ -1,4 +1,4 @@
-"""A robot as a YAML file: everything that commands must know of an arm, its cameras and its table, said once.
+"""A robot's YAML file: what commands need to know about an arm, its cameras and its table.
 
     type: so101_follower
     port: /dev/ttyACM0
@@ -19,10 +19,7 @@ from typing import Any, Final, Literal, Self
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -31,13 +28,14 @@ from pydantic import (
 from autoarm_hardware.arm import KOCH, KOCH_LEADER, driver_missing, in_degrees
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Operator
-from autoarm_hardware.servos import Limits
+from autoarm_hardware.servos import Limits, first_line
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import write_text
 from gym_autoarm.sampling import SceneDistribution
 from gym_autoarm.scene import HOME, Box, Scene
 from gym_autoarm.scene_files import load_camera
+from gym_autoarm.strict import StrictModel, read_yaml
 
 FollowerType = Literal["so100_follower", "so101_follower", "koch_follower"]
 LeaderType = Literal["so100_leader", "so101_leader", "koch_leader"]
@@ -45,11 +43,7 @@ CameraName = Literal["top", "lateral"]
 
 _TERMINAL: Final = "terminal"
 _TWIN: Final = "twin:"
-"""Before the port at which a twin lays cubes; see `autoarm_hardware.twin.table`."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+"""Prefix of the port at which a twin places cubes; see `autoarm_hardware.twin.table`."""
 
 
 def _beside(path: Path | None, info: ValidationInfo) -> Path | None:
@@ -57,8 +51,8 @@ def _beside(path: Path | None, info: ValidationInfo) -> Path | None:
     return path if path is None or folder is None else (folder / path.expanduser()).absolute()
 
 
-class LeaderConfig(_Strict):
-    """A leader arm, as LeRobot's `--teleop.*` names it."""
+class LeaderConfig(StrictModel):
+    """A leader arm, by the names of LeRobot's `--teleop.*` options."""
 
     type: LeaderType = "so101_leader"
     port: str
@@ -68,7 +62,7 @@ class LeaderConfig(_Strict):
     _resolve = field_validator("calibration_dir")(_beside)
 
     def make_teleoperator(self) -> Any:
-        """LeRobot's driver of it, not connected.
+        """LeRobot's driver of the leader, not connected.
 
         Raises:
             InvalidInputError: If LeRobot's driver of it is not installed.
@@ -91,38 +85,38 @@ class LeaderConfig(_Strict):
             raise driver_missing(error) from error
         except Exception as error:  # the parser of LeRobot's files raises kinds of its own
             raise InvalidFileError(
-                f"cannot be used: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
+                f"cannot be used: {first_line(error)}",
                 file=None if self.calibration_dir is None else self.calibration_dir / f"{self.id}.json",
                 field="calibration",
                 cure="calibrate with lerobot-calibrate",
             ) from error
 
 
-class BoxConfig(_Strict):
-    """Where the box stands, if not where the simulated one does: metres from the arm's base, degrees."""
+class BoxConfig(StrictModel):
+    """Where the box stands; by default where the simulated one does. Metres from the arm's base, degrees."""
 
     x: float = spec.BOX_POSITION[0]
     y: float = spec.BOX_POSITION[1]
     yaw: float = 0.0
 
 
-class RobotConfig(_Strict):
+class RobotConfig(StrictModel):
     """An arm, its cameras and its table.
 
     Attributes:
         type: LeRobot's name of the follower.
-        port: Of its serial adapter.
+        port: The serial port of its adapter.
         id: The name under which it was calibrated.
         calibration_dir: Where LeRobot keeps its calibration; LeRobot's own place if nothing is given.
-        home: Joint positions where it rests; see `PickIntoBoxEnv`.
-        cameras: LeRobot's camera configurations, by the contract's names.
-        success: Who says that the cube is in the box: the operator, by a key, or vision, by the top camera.
-        operator: Who lays the cube: a person at the `terminal`, or a twin's own hand (`twin:PORT`).
+        home: Joint positions `(6,)` where the arm rests; see `PickIntoBoxEnv`.
+        cameras: LeRobot's camera configurations, for `top` and `lateral`.
+        success: How success is decided: `operator`, by a person's key, or `vision`, by the top camera.
+        operator: What places the cube: a person at the `terminal`, or a twin (`twin:PORT`).
         release: Whether motors are switched off in the end; otherwise they hold where they are.
         retries: How often a reading of the servos that failed is made again.
-        limits: Of every command, and of what servos report.
+        limits: Limits on every command, and on what servos report.
         dry_run: Print what would be sent, and send nothing.
-        camera_files: What `autoarm align` wrote of a camera that is not where the simulated one is.
+        camera_files: Files of `autoarm align` for cameras that are not where the simulated ones are.
         box: Where the box stands.
         leader: The leader arm, if there is one.
     """
@@ -168,21 +162,21 @@ class RobotConfig(_Strict):
 
     @property
     def is_twin(self) -> bool:
-        """Whether it is a twin, as far as can be told: one is behind a pseudo-terminal."""
+        """Whether it is a twin: its port is a pseudo-terminal, or a twin places the cube."""
         return self.operator != _TERMINAL or os.path.realpath(self.port).startswith("/dev/pts/")
 
     @property
     def has_model(self) -> bool:
-        """Whether it is the arm of the simulation: the same links, limits and zero positions."""
+        """Whether it is the simulated arm, with the same links, limits and zero positions."""
         return self.type != KOCH
 
     @property
     def rest(self) -> tuple[float, ...]:
-        """Where it starts from, as far as the file says."""
+        """Joint positions `(6,)` where the arm rests."""
         return self.home or HOME
 
     def scene(self, scene: Scene | None = None) -> Scene:
-        """A scene as this table shows it: the cameras where they are, and the box, unless the scene moves it.
+        """A scene with this table's cameras, and with its box unless the scene moves the box.
 
         Raises:
             InvalidFileError: If a camera file is missing or damaged.
@@ -198,10 +192,10 @@ class RobotConfig(_Strict):
         """The environment of this arm, not connected: `reset` connects.
 
         Args:
-            changes: Arguments of `PickIntoBoxEnv` that are to be others.
+            changes: Arguments of `PickIntoBoxEnv` that replace those of the file.
 
         Raises:
-            AutoArmError: For what can be seen to be wrong before connecting.
+            AutoArmError: For whatever is wrong and can be found without connecting.
         """
         arguments: dict[str, Any] = {
             "port": self.port,
@@ -222,7 +216,7 @@ class RobotConfig(_Strict):
         return PickIntoBoxEnv(**{**arguments, **changes})
 
     def make_operator(self) -> Operator | None:
-        """Who lays the cube and gives verdicts; nobody yet if it is a person at a terminal."""
+        """The operator that places the cube and decides on success; `None` for a person at the terminal."""
         if self.operator == _TERMINAL:
             return None  # the environment asks at the terminal, once there is something to ask
         from autoarm_hardware.twin.table import TableClient
@@ -237,37 +231,13 @@ def load_robot(path: str | Path) -> RobotConfig:
         InvalidFileError: Naming the field that is wrong.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InvalidFileError(
-            "there is no such file", file=path, cure="write one as docs/hardware.md says, or start `autoarm twin`"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidFileError(f"cannot be read: {error}", file=path) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InvalidFileError(
-            f"is not YAML: {getattr(error, 'problem', None) or error}",
-            file=path,
-            field=None if mark is None else f"line {mark.line + 1}",
-            cure="indent by spaces, and quote what holds a colon",
-        ) from error
-    if not isinstance(content, dict):
-        raise InvalidFileError("holds no fields", file=path, cure="it needs port, id and cameras at least")
-    try:
-        return RobotConfig.model_validate(content, context={"folder": path.absolute().parent})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(RobotConfig.model_fields)
-        raise InvalidFileError(
-            first["msg"], file=path, field=field or None, cure=f"a robot's file has the fields {known}"
-        ) from error
+    known = ", ".join(RobotConfig.model_fields)
+    cure = f"write it as docs/hardware.md says, with the fields {known}; `autoarm twin` writes one for its arm"
+    return read_yaml(RobotConfig, path, cure, {"folder": path.absolute().parent})
 
 
 def write_robot(path: Path, robot: RobotConfig, comment: str) -> str:
-    """Write a robot's file, as `load_robot` reads it, under a line of comment; what is written is returned."""
+    """Write a robot's file, as `load_robot` reads it, under a line of comment, and return its text."""
     content = yaml.safe_dump(robot.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=200)
     text = f"# {comment}\n{content}"
     write_text(path, text)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from autoarm_hardware.arm import connect_bus, disconnect_bus, make_robot
 from autoarm_hardware.follower import describe
-from autoarm_hardware.operator import Operator, Terminal
+from autoarm_hardware.operator import PICTURE, Operator, Terminal
 from autoarm_hardware.overlay import overlay
 from autoarm_hardware.pacing import Clock, Pacer, Timing, WallClock
 from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import Limits
 from autoarm_hardware.views import Views
-from autoarm_hardware.vision import PlacedWatch, find_cube, in_box
+from autoarm_hardware.vision import PlacementDetector, find_cube, in_box
 from gym_autoarm import spec
 from gym_autoarm.env import Action, Observation, Step, check_actions
 from gym_autoarm.env import PickIntoBoxEnv as SimulatedEnv
@@ -34,10 +34,10 @@ from gym_autoarm.task import RELEASED, REST_STEPS
 Vector = NDArray[np.float64]
 
 _RESET_SPEED: Final = 60.0
-"""Degrees a second at which the environment itself moves the arm: slowly enough to get a hand out of the way."""
+"""Degrees a second at which `reset` moves the arm: slowly enough to get a hand out of the way."""
 _SETTLE_STEPS: Final = 6
 _UNSEEN_STEPS: Final = 15
-"""Steps for which the open gripper must be over the box, and no cube in sight, before it moves aside to look."""
+"""Steps for which the open gripper must be over the box, with no cube in sight, before the arm moves aside."""
 _PAN: Final = spec.JOINTS.index("shoulder_pan")
 
 
@@ -45,10 +45,11 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     """Pick up the cube and put it in the box, on a real arm.
 
     Spaces, keys of `info` and options of `reset` are those of `gym_autoarm/PickIntoBox-v0`. What the arm cannot know
-    is NaN, in arrays of the same shape: `cube_pose` and the rows of `cube_path` after the first, which is where the
-    operator was asked to lay the cube. `box_pose` is the calibrated one; `gripper_pose` and `grasp_path` come from the
-    joints read, by forward kinematics, and are NaN, too, for an arm that is not the simulated one; `stage` is `reach`
-    until success, then `place`; `clipped` says which joints the limits of `Guard` held back, its step limit included.
+    is NaN, in arrays of the same shape: after `step`, `cube_pose` and `cube_path`; `reset` returns the pose at which
+    the operator was asked to place the cube. `box_pose` is that of the scene; `gripper_pose` and `grasp_path` come from
+    the joints read, by forward kinematics, and are NaN, too, for an arm that is not the simulated one; `stage` is
+    `reach` until success, then `place`; `clipped` says which joints the limits of `Guard` held back, its step limit
+    included.
 
     Steps take a thirtieth of a second each, on the clock; `timing` says how steadily. The arm is connected by the first
     `reset` and stopped by `close`, by leaving a `with` block, and by any exception out of `reset` or `step`.
@@ -56,25 +57,25 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     Args:
         port: The arm's serial port.
         cameras: LeRobot's camera configurations, or their fields with `type`: `top` and `lateral`.
-        robot_type: See `arm.ROBOT_TYPES`.
+        robot_type: LeRobot's name of the follower, one of `arm.ROBOT_TYPES`.
         robot_id: The name under which the arm was calibrated.
         calibration_dir: Where LeRobot keeps calibrations.
-        home: Joint positions `(6,)` where the arm rests, out of the top camera's way. An SO-101's are known; of another
-            arm they must be given. Its episodes start as far from there as the simulated ones from theirs.
+        home: Joint positions `(6,)` where the arm rests, out of the top camera's view. They are known for an SO-101 and
+            must be given for another arm. Episodes start as far from there as simulated ones from theirs.
         image_size: Height and width of the cameras' frames.
-        distribution: How `reset` draws scenes. Of a scene, box, top camera and cube must be as they are on the table;
-            what else it says a real table has by itself.
+        distribution: How `reset` draws scenes. Box, top camera and cube of a scene must be as they are on the table;
+            the rest of a scene has no effect.
         time_limit: Steps before truncation.
         render_mode: `rgb_array` makes `render()` return both views side by side.
-        success: Who says that the cube is in the box: the `operator`, by a key, or `vision`, by the top camera. Where
-            the arm hides the box from it, the arm moves aside to look, and back if there is nothing to see.
-        operator: Lays the cube; a person at the terminal if nothing is given.
-        limits: Of every command, and of what servos report.
+        success: How success is decided: by the `operator`, with a key, or by `vision`, with the top camera. If the arm
+            hides the box from the camera, it moves aside, and back if the cube is not in the box.
+        operator: Places the cube; a person at the terminal if nothing is given.
+        limits: Limits on every command, and on what servos report.
         release: Whether the motors are switched off in the end.
-        dry_run: Told what would be sent to the servos, which are only read.
-        retries: How often a reading that fails is made again, while the servos keep their goal.
+        dry_run: Called with what would be sent to the servos, which are only read then.
+        retries: How often a failed reading is made again, while the servos keep their goal.
         robot: A driver of LeRobot's, not connected, to use instead of one for `port`.
-        clock: Whose seconds count.
+        clock: The clock that steps are paced by; wall time if nothing is given.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": spec.FPS}  # noqa: RUF012
@@ -100,7 +101,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         robot: Any = None,
         clock: Clock | None = None,
     ) -> None:
-        # The same checks as in simulation.
+        # Its arguments are checked as in simulation.
         contract = SimulatedEnv(image_size, False, distribution, time_limit, render_mode)
         if success not in ("operator", "vision"):
             raise InvalidInputError(f"{success!r} decides nothing", field="success", cure="'operator' or 'vision'")
@@ -138,10 +139,10 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Move the arm to its start, have the operator lay the cube, and start an episode.
+        """Move the arm to its start, have the operator place the cube, and start an episode.
 
         Raises:
-            AutoArmError: For whatever does not fit or does not answer: see `arm.connect_bus`, `Views` and `Guard`.
+            AutoArmError: For what does not fit or does not answer: see `arm.connect_bus`, `Views` and `Guard`.
         """
         super().reset(seed=seed)
         if seed is None:
@@ -153,12 +154,12 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             self._scene = scene
             self._fold(guard, np.asarray(scene.start))
             self._ask().place(lambda: overlay(self._views.frame("top"), scene), scene)
-            self._ask().verdict()  # what was said before the episode is not about it
+            self._ask().verdict()  # a verdict from before the episode does not count
             for _ in range(_SETTLE_STEPS):
                 self._tick(guard, np.asarray(scene.start))
             self._elapsed, self._unseen, self._has_looked = 0, 0, False
             self._is_success = self._has_failed = False
-            self._placed = PlacedWatch(scene, self.image_size, REST_STEPS, RELEASED)
+            self._placed = PlacementDetector(scene, self.image_size, REST_STEPS, RELEASED)
             self._clipped = np.zeros(len(spec.JOINTS), bool)
             position = guard.position()
             self._frames = self._views.frames()
@@ -173,14 +174,14 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return self.step_chunk(np.asarray(action)[None])
 
     def step_chunk(self, actions: NDArray[np.floating]) -> Step:
-        """Take several actions `(n, 6)`, one every thirtieth of a second, and look at the end.
+        """Take several actions `(n, 6)`, one every thirtieth of a second, and observe after the last.
 
         Stops early when the episode ends. The reward is the sum, and `info["steps"]` says how many were taken.
 
         Raises:
             InvalidActionError: Before anything moves, if a component is not a number or the shape is wrong.
-            ServoError: If the arm must stop; it has.
-            CameraError: Likewise.
+            ServoError: If a servo fails; the arm has been stopped.
+            CameraError: If a camera fails; the arm has been stopped.
         """
         goals = check_actions(actions)
         if self._guard is None or self._scene is None:
@@ -206,18 +207,18 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             disconnect_bus(self._robot)
             self._views.close()
 
-    # -- What the real arm offers beyond the contract ----------------------------------------------------------------
+    # -- Beyond the contract ------------------------------------------------------------------------------------------
 
     @property
     def scene(self) -> Scene:
-        """The scene of the present episode, as the operator was asked to lay it."""
+        """The scene of the present episode, as the operator was asked to arrange it."""
         if self._scene is None:
             raise InvalidInputError("there is no episode", field="scene", cure="call reset() first")
         return self._scene
 
     @property
     def timing(self) -> Timing:
-        """How steadily commands were sent so far."""
+        """How evenly commands were sent so far."""
         return self._pacer.timing()
 
     # -- Inside ------------------------------------------------------------------------------------------------------
@@ -237,7 +238,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
 
     def _ask(self) -> Operator:
         if self._operator is None:
-            self._operator = Terminal(Path("autoarm-top-view.png"))
+            self._operator = Terminal(PICTURE)
         return self._operator
 
     def _run(self, guard: Guard, goals: Vector) -> Step:
@@ -262,7 +263,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return self._observation(joints[-1]), reward, self._is_success, truncated, info
 
     def _tick(self, guard: Guard, goal: Vector) -> Vector:
-        """Send a goal, wait for the next tick, and say where the arm is then."""
+        """Send a goal, wait for the next tick, and return the position `(6,)` then."""
         sent = guard.send(goal)
         self._clipped |= np.abs(sent - goal) > 1e-6
         guard.watch()
@@ -270,7 +271,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return guard.position()
 
     def _fold(self, guard: Guard, goal: Vector) -> None:
-        """Move the arm to a goal slowly: first up and folded, then round, so that it passes over what stands there."""
+        """Move the arm to a goal slowly: first all joints but the pan, then the pan, above what stands on the table."""
         self._pacer.start()
         here = np.clip(guard.position(), self._follower.low, self._follower.high)
         raised = goal.copy()
@@ -295,7 +296,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
                 self._look_where_hidden(guard, top, position)
 
     def _look_where_hidden(self, guard: Guard, top: Frame, position: Vector) -> None:
-        """Move aside once if the gripper has let go over the box, where it hides what is in it."""
+        """Move aside once if the gripper has opened over the box, which it hides from the camera."""
         hidden = (
             position[spec.GRIPPER] > RELEASED
             and in_box(tuple(self._grasp(position)[:2]), self.scene.box)

@@ -1,4 +1,4 @@
-"""What the environment must know of an arm beside LeRobot's driver of it: how far its joints go, and where it rests."""
+"""What the environment needs to know about an arm beside LeRobot's driver: its joint limits and rest position."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Follower:
     """An arm behind the contract; joint positions `(6,)` in its units.
 
     Attributes:
-        low: The joints' lower limits, inside the contract's.
-        high: The upper ones.
-        home: Where it rests, out of the top camera's way.
-        has_model: Whether it is the arm of the simulation. Of another one nobody knows where its gripper is.
+        low: The joints' lower limits, within the contract's.
+        high: The joints' upper limits.
+        home: The rest position, out of the top camera's view.
+        has_model: Whether it is the simulated arm; the links of another one, and so its gripper's pose, are not known.
     """
 
     low: Vector
@@ -34,14 +34,14 @@ class Follower:
     has_model: bool
 
     def start(self, start: Sequence[float]) -> tuple[float, ...]:
-        """Where an episode starts that starts from `start` in simulation: as far from home as there."""
+        """The start `(6,)` of an episode that starts from `start` in simulation: as far from `home` as there."""
         if np.array_equal(self.home, HOME):
             return tuple(start)
         return tuple(np.clip(self.home + np.subtract(start, HOME), self.low, self.high).tolist())
 
 
 def describe(robot: Any, home: Sequence[float] | None = None) -> Follower:
-    """What is known of the arm that a driver of LeRobot's drives, not connected.
+    """The limits and rest position of the arm behind one of LeRobot's drivers, not connected.
 
     The joints of an SO-101 have the contract's limits. Of another arm, zero is the middle of the range that its joints
     were moved through when it was calibrated, and they stay within that range.
@@ -51,7 +51,7 @@ def describe(robot: Any, home: Sequence[float] | None = None) -> Follower:
         home: Where the arm rests, in the contract's units `(6,)`; the simulated arm's if nothing is given.
 
     Raises:
-        InvalidInputError: If `home` is no position of the arm, or is missing where it cannot be known.
+        InvalidInputError: If `home` is outside the limits, or is missing for another arm than an SO-101.
         InvalidFileError: If another arm than an SO-101 is not calibrated.
     """
     low, high = spec.ACTION_LOW.astype(np.float64), spec.ACTION_HIGH.astype(np.float64)

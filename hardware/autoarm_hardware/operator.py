@@ -1,4 +1,4 @@
-"""The person beside the arm: who lays the cube, and says whether it is in the box."""
+"""The operator beside the arm: places the cube, and says whether it is in the box."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TextIO
+from typing import Final, Literal, Protocol, TextIO
 
-import cv2
-
+from autoarm_hardware.pictures import write_picture
 from gym_autoarm.errors import InvalidInputError
-from gym_autoarm.files import replacing
 from gym_autoarm.rendering import Frame
 from gym_autoarm.scene import Scene
 
 Verdict = Literal["success", "failure"]
 
+PICTURE: Final = Path("autoarm-top-view.png")
+"""Where a person at a terminal finds the live top view with the cube's place drawn in."""
+
 
 class Operator(Protocol):
-    """Whom the environment asks."""
+    """Places the cube and decides on success, for the real environment."""
 
     def place(self, look: Callable[[], Frame], scene: Scene) -> None:
-        """Return once the cube lies as in `scene`; `look()` is the live top view with its place drawn in."""
+        """Return once the cube lies as in `scene`; `look()` is the live top view with the cube's place drawn in."""
         ...
 
     def verdict(self) -> Verdict | None:
-        """What has been said of the present episode since it was last asked, if anything. Never waits."""
+        """The verdict on the present episode since the last call; `None` if there is none. Does not wait."""
         ...
 
 
@@ -59,14 +60,14 @@ class Callbacks:
 class Terminal:
     """An operator at a terminal: Enter when the cube lies, `s` for success, `f` for failure.
 
-    The picture is written to a file over and over: an image viewer that reloads, as most do, is the window.
+    The top view is written to a file twice a second: an image viewer that reloads shows it live.
 
     Args:
         picture: A PNG file for the top view with the overlay.
-        source: The terminal to listen to.
+        source: The terminal whose keys are read; standard input if nothing is given.
 
     Raises:
-        InvalidInputError: If it is none.
+        InvalidInputError: If `source` is not a terminal.
     """
 
     def __init__(self, picture: Path, source: TextIO | None = None) -> None:
@@ -81,10 +82,10 @@ class Terminal:
 
     def place(self, look: Callable[[], Frame], scene: Scene) -> None:
         """See `Operator`."""
-        print(f"Lay the cube as {self._picture} shows, then press Enter.", flush=True)
+        print(f"Put the cube where {self._picture} shows it, then press Enter.", flush=True)
         with _keys(self._source):
             while self._key(0.5) not in ("\r", "\n"):
-                _write_picture(self._picture, look())
+                write_picture(self._picture, look())
 
     def verdict(self) -> Verdict | None:
         """See `Operator`."""
@@ -103,16 +104,10 @@ class Terminal:
 
 @contextmanager
 def _keys(source: TextIO) -> Iterator[None]:
-    """Hear single keys, without Enter; Ctrl-C still interrupts."""
+    """Read single keys, without Enter; Ctrl-C still interrupts."""
     before = termios.tcgetattr(source)
     tty.setcbreak(source, termios.TCSANOW)
     try:
         yield
     finally:
         termios.tcsetattr(source, termios.TCSANOW, before)
-
-
-def _write_picture(path: Path, frame: Frame) -> None:
-    _, png = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    with replacing(path) as temporary:
-        temporary.write_bytes(png.tobytes())

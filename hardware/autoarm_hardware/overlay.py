@@ -1,4 +1,4 @@
-"""What the operator sees: where the cube goes for this episode, drawn on the top camera's live picture."""
+"""The overlay for the operator: the cube's place of this episode, drawn into the top camera's live picture."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from autoarm_hardware.vision import Points, View, find_cube, square
 from gym_autoarm.rendering import Frame
 from gym_autoarm.scene import Scene
 
-CLOSE: Final = 0.005
-"""Metres by which a cube laid by hand may miss its place: about what `sampling.SPOT_JITTER` allows at a spot."""
+TOLERANCE: Final = 0.005
+"""Metres by which a cube placed by hand may miss its place: about `sampling.SPOT_JITTER`."""
 _TARGET: Final = (40, 220, 60)
 _BOX: Final = (90, 160, 255)
 _TEXT: Final = (255, 255, 255)
 
 
-def miss(frame: Frame, scene: Scene) -> float | None:
-    """Metres between where the cube is seen and where it belongs; `None` if it is not seen."""
+def placement_error(frame: Frame, scene: Scene) -> float | None:
+    """Metres between the cube and its place in the scene; `None` if the cube is not seen."""
     place = find_cube(frame, View(scene.top, (frame.shape[0], frame.shape[1])), scene.cube)
     return None if place is None else math.dist(place, (scene.cube.x, scene.cube.y))
 
 
 def overlay(frame: Frame, scene: Scene) -> Frame:
-    """A copy of the top camera's frame with the cube's place, its front edge, the box, and what is still to do."""
+    """A copy of the top camera's frame with the cube's place, its heading, the box, and what is still to do."""
     drawn = frame.copy()
     view = View(scene.top, (frame.shape[0], frame.shape[1]))
     cube, box = scene.cube, scene.box
     for height in (0.0, cube.size):
         _outline(drawn, view, square((cube.x, cube.y), cube.yaw, cube.size, height), _TARGET)
-    # A line along the direction that the cube's yaw turns: which way round it lies is to be seen.
+    # A line along the cube's heading.
     ahead = np.deg2rad(cube.yaw)
     tip = (cube.x + cube.size * math.cos(ahead), cube.y + cube.size * math.sin(ahead))
     ends = view.project(np.array([[cube.x, cube.y, cube.size], [*tip, cube.size]]))
@@ -40,10 +40,10 @@ def overlay(frame: Frame, scene: Scene) -> Frame:
         start, end = (tuple(map(int, np.rint(end))) for end in ends)
         cv2.line(drawn, start, end, color=_TARGET, thickness=1)
     _outline(drawn, view, square((box.x, box.y), box.yaw, box.inner, 0.0), _BOX)
-    off = miss(frame, scene)
+    off = placement_error(frame, scene)
     if off is None:
-        advice = "lay the cube into the green outline"
-    elif off > CLOSE:
+        advice = "put the cube into the green outline"
+    elif off > TOLERANCE:
         advice = f"{1000 * off:.0f} mm off"
     else:
         advice = f"{1000 * off:.0f} mm off: good"

@@ -1,4 +1,4 @@
-"""A steady rate on a machine that does other things too, and how steady it was."""
+"""A constant rate on a machine with other load, and a measurement of how constant it was."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gym_autoarm.errors import InvalidInputError
 
 
 class Clock(Protocol):
-    """Whose seconds count."""
+    """A clock that can be waited on: wall time, or a simulated one."""
 
     def now(self) -> float:
-        """Seconds since some moment."""
+        """Seconds since a fixed moment."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -25,27 +25,27 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The world's seconds."""
+    """Wall time."""
 
     def now(self) -> float:
-        """Of `time.perf_counter`."""
+        """Seconds of `time.perf_counter`."""
         return time.perf_counter()
 
     def sleep(self, seconds: float) -> None:
-        """Let others run meanwhile."""
+        """Sleep, while other threads run."""
         time.sleep(max(0.0, seconds))
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How steady the rate was.
+    """How constant the rate was. Jitter is the absolute difference between a period and its nominal length, seconds.
 
     Attributes:
-        steps: Periods that were timed.
-        median_jitter: Median of how far a period was from what it should be, seconds; NaN before the first.
-        p95_jitter: Its 95th percentile.
-        worst_jitter: Its largest.
-        missed: Periods that were longer than two.
+        steps: Number of periods that were timed.
+        median_jitter: Median jitter; NaN before the first period.
+        p95_jitter: 95th percentile of the jitter.
+        worst_jitter: Largest jitter.
+        missed: Number of periods that took more than twice their nominal length.
     """
 
     steps: int
@@ -64,12 +64,12 @@ class Timing:
 class Pacer:
     """Ticks `rate` times a second.
 
-    A tick that comes late does not delay the next, but for those that are a whole period late: what was missed is not
-    made up for, because an arm cannot.
+    A late tick does not delay the next one. After a tick that is more than a period late, counting starts anew: missed
+    ticks are not made up for.
 
     Args:
         rate: Ticks a second.
-        clock: Whose.
+        clock: The clock to wait on; wall time if nothing is given.
     """
 
     def __init__(self, rate: float, clock: Clock | None = None) -> None:
@@ -82,7 +82,7 @@ class Pacer:
         self._periods: list[float] = []
 
     def start(self) -> None:
-        """Begin now: the first tick is a period away, and what was before does not count as one."""
+        """Begin now: the first tick is a period away, and time before does not count."""
         self._due = self._clock.now() + self._period
         self._last = None
 
@@ -100,11 +100,11 @@ class Pacer:
         self._due = max(self._due + self._period, now)
 
     def pause(self) -> None:
-        """What takes time now is no period: the next tick is timed from itself."""
+        """Leave the time until the next tick out of the measurement."""
         self._last = None
 
     def timing(self) -> Timing:
-        """Of all ticks so far."""
+        """The measurement over all ticks so far."""
         if not self._periods:
             return Timing(0, math.nan, math.nan, math.nan, 0)
         periods = np.array(self._periods)

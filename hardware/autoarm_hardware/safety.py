@@ -1,4 +1,4 @@
-"""What stands between a policy and the motors: limits on every command, a watch on every servo, and a way to stop."""
+"""Safety between a policy and the motors: limits on every command, checks of every servo, and a stop."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from autoarm_hardware.servos import Limits, ServoError, Watch, make_of
+from autoarm_hardware.servos import Limits, RegisterCheck, ServoError, first_line, servo_family
 from gym_autoarm import spec
 from gym_autoarm.env import check_actions
 
 Vector = NDArray[np.float64]
 
 _SUSPICION: Final = 0.5
-"""Seconds after a failed reading in which its answers may still come, and be taken for the answers to another."""
+"""Seconds after a failed reading in which its answers may still arrive, and be taken for those to the next one."""
 _SETTLE: Final = 0.005
-"""Seconds that a suspected line is listened to after a reading: where there is more, it was not the answer."""
+"""Seconds to wait for more bytes after a reading within `_SUSPICION`: if more arrive, the reading is not trusted."""
 _FRESH: Final = 0.025
-"""Seconds that a reading of the position may take: the arm has moved on since it was asked."""
+"""Seconds that a reading of the position may take; after a longer one the arm has moved too far."""
 _LAST: Final = 0.06
-"""The same of the reading at which the arm is held in the end: an arm that goes back a little is better off than one
-that goes on to its last goal. LeRobot waits no longer for any answer."""
+"""Seconds that the reading may take at which the arm is held in the end: going back a little is safer than going on to
+the last goal. LeRobot waits no longer for any answer."""
 _AGREE: Final = 5.0
-"""Degrees by which two readings of a suspected line, one after the other, may differ if the arm stands still."""
+"""Degrees by which two readings within `_SUSPICION`, one after the other, may differ if the arm stands still."""
 _FASTEST: Final = 360.0
-"""Degrees a second of an STS3215 without load: 0.165 s for 60 degrees at 12 V (datasheet)."""
+"""Speed of an STS3215 without load, degrees a second: 0.165 s for 60 degrees at 12 V (datasheet)."""
 _STALLED: Final = 2.0
 """Degrees, and hundredths of the gripper's range, within which a joint counts as not moving."""
 _RELEASES: Final = 5
-"""How often motors are told to switch off: nobody acknowledges that, and one in many packets is lost."""
+"""How often motors are told to switch off: servos do not acknowledge that, and a packet may be lost."""
 
 
 def safe_goal(
@@ -61,25 +61,25 @@ def safe_goal(
 
 
 class Guard:
-    """Moves a connected arm of LeRobot's, and stops it when the block ends, however it ends.
+    """Moves a connected arm, and stops it when the `with` block ends, however it ends.
 
     Every command is built from a reading made for it. A reading that fails raises, and nothing is sent; servos keep the
-    goal they have. What comes late of a failed reading is not taken for the answer to the next: the line is emptied
-    before every reading, and for half a second after a failure also listened to after it.
+    goal they have. Late answers to a failed reading are not taken for answers to the next: received bytes are thrown
+    away before every reading, and for half a second after a failure also waited for after it.
 
     Args:
-        bus: That of LeRobot's driver, calibrated, in degrees.
-        limits: See `Limits`.
+        bus: The bus of LeRobot's driver, calibrated, in degrees.
+        limits: Limits on commands and on what servos report; `Limits()` if nothing is given.
         low: The joints' lower limits `(6,)`, in the contract's units.
-        high: The upper ones.
+        high: The joints' upper limits `(6,)`.
         release: Whether motors are switched off at the end; otherwise they hold where they are.
-        dry_run: Told what would be sent, instead of the bus.
+        dry_run: Called with what would be sent; nothing is sent then.
         retries: How often a failed reading is made again before it raises; LeRobot waits 50 ms for each.
-        sleep: Lets time pass; a virtual line brings its own.
+        sleep: Lets seconds pass; a virtual line has its own.
         now: Seconds of the same clock.
 
     Raises:
-        InvalidInputError: If the bus is one of servos that it does not know how to watch.
+        InvalidInputError: If the servos' model is not known.
     """
 
     def __init__(
@@ -103,13 +103,13 @@ class Guard:
         self._sleep, self._now = sleep, now
         self._suspect_until = -math.inf
         self._in_step = True
-        """Whether the last reading came: if not, its answers may still be on their way, and pass for the next's."""
+        """Whether the last reading succeeded; if not, its answers may still arrive, and be taken for the next one's."""
         models = {joint: motor.model for joint, motor in bus.motors.items()}
-        self._watches = make_of(bus).watches(self._limits, models)
-        self._upcoming: Iterator[Watch] = cycle(self._watches)
-        self._amiss_since: dict[tuple[str, str], tuple[float, float]] = {}
+        self._checks = servo_family(bus).checks(self._limits, models)
+        self._next_checks: Iterator[RegisterCheck] = cycle(self._checks)
+        self._fault_since: dict[tuple[str, str], tuple[float, float]] = {}
         self.reading: Vector = np.full(len(spec.JOINTS), np.nan)
-        """What `position` read last, `(6,)`; NaN before."""
+        """The last position read, `(6,)`; NaN before the first."""
 
     def __enter__(self) -> Self:
         return self
@@ -123,10 +123,9 @@ class Guard:
         """Where the joints are now, `(6,)` in the contract's units.
 
         Raises:
-            ServoError: If one does not answer, or answers what no arm can: beyond its limits by more than
-                `spec.STATE_MARGIN`.
+            ServoError: If one does not answer, or reads more than `spec.STATE_MARGIN` beyond its limits.
         """
-        return self._position(1 + self._retries)
+        return self._position(1 + self._retries, _FRESH)
 
     def send(self, goal: ArrayLike) -> Vector:
         """Send the arm towards `goal` and return what was sent, `(6,)`: the goal within limits and step.
@@ -144,26 +143,27 @@ class Guard:
         """Look at every servo's status, torque, temperature, voltage and load.
 
         Raises:
-            ServoError: For one amiss; for load, only if it was so at every look for `Limits.load_time`, in one place.
+            ServoError: For a value outside its limits; for load, only if every look within `Limits.load_time` found
+                it, and the joint did not move.
         """
-        for watch in self._watches:
+        for watch in self._checks:
             self._look(watch)
 
     def watch(self) -> None:
-        """Look at the next of what `check` looks at: five calls are one check. Raises `ServoError` likewise."""
-        self._look(next(self._upcoming))
+        """Look at the next of the registers that `check` looks at, on every servo. Raises what `check` raises."""
+        self._look(next(self._next_checks))
 
     def stop(self) -> None:
-        """Hold where the arm is, then release it if so configured. Never raises for a bus that is lost.
+        """Hold the arm where it is, then release it if so configured. Does not raise if the bus does not answer.
 
-        Holds at a reading made now. Where none can be had, or the one before failed, so that late answers to it could
-        be taken for this one's, servos hold the last goal by themselves.
+        The position is read for it. If that fails, or if the reading before failed, whose late answers could be taken
+        for this one's, servos keep their last goal.
         """
         if self._in_step:
             if self._now() < self._suspect_until:
-                self._sleep(_SETTLE)  # what was on its way when a reading was interrupted has come by then
+                self._sleep(_SETTLE)  # answers to a reading that was interrupted have arrived by then
             with suppress(ServoError):
-                # Once: servos hold the goal they have, and asking again would keep them from being released.
+                # Only once: servos hold their goal anyway, and retries would delay switching them off.
                 held = np.clip(self._position(1, _LAST), self._low, self._high)
                 self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, held), strict=True)), normalize=True)
         if self._release:
@@ -171,11 +171,11 @@ class Guard:
 
     # -- Inside ------------------------------------------------------------------------------------------------------
 
-    def _position(self, tries: int, fresh: float = _FRESH) -> Vector:
+    def _position(self, tries: int, fresh: float) -> Vector:
         asked = self._now()
         read = self._read("Present_Position", normalize=True, tries=tries, fresh=fresh)
         if self._now() < self._suspect_until:
-            # Once more: two answers that are late in the same way are rarer than one.
+            # A second reading must agree with it: one late answer is rare, two that agree are rarer.
             first, read = read, self._read("Present_Position", normalize=True, tries=tries, fresh=fresh)
             apart = _AGREE + _FASTEST * min(self._now() - asked, 2 * fresh)
             for joint in spec.JOINTS:
@@ -197,27 +197,28 @@ class Guard:
         self.reading = position
         return position
 
-    def _look(self, watch: Watch) -> None:
+    def _look(self, watch: RegisterCheck) -> None:
         now = self._now()
         for joint, raw in self._read(watch.register, normalize=False, tries=1 + self._retries).items():
-            amiss = watch.judge(joint, int(raw))
-            if amiss is None:
-                self._amiss_since.pop((joint, watch.register), None)
+            fault = watch.judge(joint, int(raw))
+            if fault is None:
+                self._fault_since.pop((joint, watch.register), None)
                 continue
             here = float(self.reading[spec.JOINTS.index(joint)])
-            since, where = self._amiss_since.setdefault((joint, watch.register), (now, here))
+            since, where = self._fault_since.setdefault((joint, watch.register), (now, here))
             if watch.seconds and abs(here - where) > _STALLED:
-                self._amiss_since[joint, watch.register] = now, here
+                self._fault_since[joint, watch.register] = now, here
             elif now - since >= watch.seconds:
-                raise self._error(joint, watch.register, *amiss)
+                raise self._error(joint, watch.register, *fault)
 
     def _switch_off(self) -> None:
-        # To all at once: asking each for an answer would wait for those that are silent.
+        # One packet for all servos: writing to each would wait for the answer of a silent one.
         for _ in range(1 if self._dry_run is not None else _RELEASES):
             with suppress(ServoError):
                 self._write("Torque_Enable", dict.fromkeys(spec.JOINTS, 0), normalize=False)
 
-    def _read(self, register: str, *, normalize: bool, tries: int, fresh: float = _FRESH) -> dict[str, float]:
+    def _read(self, register: str, *, normalize: bool, tries: int, fresh: float | None = None) -> dict[str, float]:
+        fresh = _FRESH if fresh is None else fresh
         for _ in range(tries - 1):
             with suppress(ServoError):
                 return self._read_once(register, normalize=normalize, fresh=fresh)
@@ -226,7 +227,7 @@ class Guard:
     def _read_once(self, register: str, *, normalize: bool, fresh: float) -> dict[str, float]:
         was_in_step, self._in_step = self._in_step, False
         try:
-            # Nothing has been asked yet: what is there already belongs to something else.
+            # Nothing has been asked yet: bytes that are there answer something else.
             self._bus.port_handler.ser.reset_input_buffer()
             asked = self._now()
             read = dict(self._bus.sync_read(register, normalize=normalize, num_retry=0))
@@ -238,9 +239,9 @@ class Guard:
             if self._now() < self._suspect_until:
                 self._sleep(_SETTLE)
                 if self._bus.port_handler.getBytesAvailable():
-                    raise ConnectionError("answers came to more than was asked: some of them were late")
+                    raise ConnectionError("more answers came than were asked for: some were late")
         except BaseException as error:  # LeRobot, its SDK and pyserial raise kinds of their own
-            # LeRobot's SDK believes itself busy after an exception, for ever.
+            # After an exception the SDK's port stays marked as in use.
             self._bus.port_handler.is_using = False
             self._suspect_until = self._now() + _SUSPICION
             if isinstance(error, Exception):
@@ -263,14 +264,13 @@ class Guard:
             raise
 
     def _lost(self, register: str, error: Exception) -> ServoError:
-        # The SDK takes answers in the order of its list, and stops at the first that does not come.
+        # The SDK reads answers in the order of its list, and stops at the first that is missing.
         answers = self._bus.sync_reader.data_dict
         missing = [joint for joint in spec.JOINTS if not answers.get(self._bus.motors[joint].id)]
         named = missing[:1] if 0 < len(missing) < len(spec.JOINTS) else list(spec.JOINTS)
         servos = ", ".join(f"{self._bus.motors[joint].id} ({joint})" for joint in named)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return ServoError(
-            f"no answer: {reason}",
+            f"no answer: {first_line(error)}",
             field=f"servo{'s' if len(named) > 1 else ''} {servos}: {register}",
             cure="check the USB cable, the power supply and the plugs between the servos",
         )

@@ -1,4 +1,4 @@
-"""The cameras of the real environment: the right ones, of the right size, alive."""
+"""The cameras of the real environment, checked: not swapped, of the right size, sending new frames."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from autoarm_hardware.servos import first_line
 from autoarm_hardware.vision import box_share
 from gym_autoarm import spec
 from gym_autoarm.errors import AutoArmError, InvalidInputError
 from gym_autoarm.rendering import Frame
 from gym_autoarm.scene import Scene
 
-_MAX_AGE: Final = 500
-"""Milliseconds after which a camera's last frame is no view of the present any more."""
+MAX_AGE: Final = 500
+"""Milliseconds after which a camera's last frame is too old to be used."""
 _MOVED: Final = 10.0
-"""Degrees that a joint must have moved for a picture that has not changed in a single bit to be a frozen one."""
+"""Degrees that a joint must have moved for a picture that has not changed in a single bit to count as frozen."""
 _BOX_SEEN: Final = 0.5
-"""Least part of the box's floor that must show its colour for a camera to be known by it."""
-
-
-_PATIENCE: Final = 5.0
+"""Smallest share of the box's floor in the box's colour by which a camera is recognised."""
+_TIMEOUT: Final = 5.0
 """Seconds to wait for the first picture of a camera that is served over the network."""
 
 
 class CameraError(AutoArmError, RuntimeError):
-    """A camera that is missing, is another one, or has stopped; `field` names it."""
+    """A camera that is missing, swapped, frozen or silent; `field` names it."""
 
 
 class Views:
-    """Both cameras of an arm, checked.
+    """Both cameras of an arm.
 
     Args:
         cameras: LeRobot's camera objects, by name.
@@ -62,20 +61,13 @@ class Views:
         self._kept: dict[str, tuple[Frame, NDArray[np.float64]]] = {}
 
     def connect(self, scene: Scene) -> None:
-        """Connect both, and make sure that they are not swapped, as far as the box in the scene can tell.
+        """Connect both, and check by the box in the scene that they are not swapped.
 
         Raises:
-            CameraError: Otherwise.
+            CameraError: If a camera cannot be connected, or the two are swapped.
         """
         for name, camera in self._cameras.items():
-            try:
-                _connect(camera)
-            except Exception as error:  # LeRobot and its camera libraries raise kinds of their own
-                raise self._error(
-                    name,
-                    f"cannot be connected: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-                    "plug it in, close other programs that use it, and look with lerobot-find-cameras",
-                ) from error
+            connect_camera(name, camera)
         frames = self.frames()
         views = {"top": scene.top, "lateral": scene.lateral}
         as_named = min(box_share(frames[name], views[name], scene.box) for name in spec.CAMERAS)
@@ -89,13 +81,13 @@ class Views:
             )
 
     def frames(self) -> dict[str, Frame]:
-        """What both see now, RGB uint8 `(height, width, 3)`. Raises `CameraError`."""
+        """Both cameras' latest frames, RGB uint8 `(height, width, 3)`. Raises `CameraError`."""
         return {name: self.frame(name) for name in self._cameras}
 
     def frame(self, name: str) -> Frame:
-        """What one sees now. Raises `CameraError`."""
+        """One camera's latest frame, RGB uint8 `(height, width, 3)`. Raises `CameraError`."""
         try:
-            frame = np.asarray(self._cameras[name].read_latest(max_age_ms=_MAX_AGE))
+            frame = np.asarray(self._cameras[name].read_latest(max_age_ms=MAX_AGE))
         except Exception as error:
             raise self._error(
                 name, f"sends no pictures: {error}", "check its cable, and that no other program uses it"
@@ -109,14 +101,16 @@ class Views:
         return frame
 
     def watch(self, frames: Mapping[str, Frame], position: NDArray[np.float64]) -> None:
-        """Compare what is seen with what was seen when the arm was elsewhere. Raises `CameraError` for a frozen one."""
+        """Raise `CameraError` if a camera still sends the frame that it sent before the arm moved."""
         for name, frame in frames.items():
             before, where = self._kept.get(name, (None, position))
             if before is None or not np.array_equal(before, frame):
                 self._kept[name] = frame.copy(), position.copy()
             elif np.abs(position - where).max() > _MOVED:
                 raise self._error(
-                    name, "is frozen: the arm has moved and the picture has not changed", "plug it out and in again"
+                    name,
+                    "is frozen: the arm has moved and the picture has not changed",
+                    "unplug it and plug it in again",
                 )
 
     def close(self) -> None:
@@ -131,19 +125,31 @@ class Views:
         return CameraError(message, field=f"camera {name}", cure=cure)
 
 
+def connect_camera(name: str, camera: Any) -> None:
+    """Connect one of LeRobot's cameras. Raises `CameraError`, which calls it `name`."""
+    try:
+        _connect(camera)
+    except Exception as error:  # LeRobot and its camera libraries raise kinds of their own
+        raise CameraError(
+            f"cannot be connected: {first_line(error)}",
+            field=f"camera {name}",
+            cure="plug it in, close other programs that use it, and look with lerobot-find-cameras",
+        ) from error
+
+
 def _connect(camera: Any) -> None:
     if camera.is_connected:
         return
     if getattr(getattr(camera, "config", None), "type", None) != "zmq":
         camera.connect()
         return
-    # LeRobot gives such a camera a second, and then closes the socket under the thread that still reads it, at which
-    # ZMQ may end the process.
+    # LeRobot's own warm-up waits one second, then closes the socket while its thread still reads from it, and ZMQ may
+    # abort the process.
     camera.connect(warmup=False)
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIMEOUT
     while True:
         try:
-            camera.read_latest(max_age_ms=_MAX_AGE)
+            camera.read_latest(max_age_ms=MAX_AGE)
             return
         except Exception:
             if time.monotonic() > end:

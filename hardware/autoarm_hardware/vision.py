@@ -1,4 +1,4 @@
-"""Where things are on the table, from the top camera's picture: a pinhole camera and colours.
+"""Where cube and box are, from the top camera's picture: by their colours, with a pinhole camera.
 
 Points are metres in the arm's frame, pixels `(column, row)`, frames RGB uint8 `(height, width, 3)`.
 """
@@ -21,23 +21,23 @@ from gym_autoarm.scene import RGB, Box, Camera, Cube, Scene
 Points = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Chosen on pictures of the simulated table: the red cube is told from the orange arm by every one of them.
+# Chosen on pictures of the simulated table; each of them separates the red cube from the orange arm.
 _HUE: Final = 7
-"""Largest distance of a pixel's hue from the colour's, of OpenCV's 180."""
+"""Largest distance of a pixel's hue from the colour's, in OpenCV's units: a full circle is 180."""
 _LEAST_SATURATION: Final = 0.45
-"""Least saturation, of the colour's own."""
+"""Smallest saturation of a pixel, as a share of the colour's own."""
 _LEAST_VALUE: Final = 30
-"""Least brightness, of 255: below it hue means nothing."""
+"""Smallest brightness of a pixel, out of 255: below it hue means nothing."""
 _LEAST_AREA: Final = 0.25
-"""Least part of a thing's size in the picture that must be seen for it to count as found."""
+"""Smallest share of the cube's area in the picture that must be seen for it to count as found."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A camera as it maps points to pixels.
+    """A pinhole camera that maps points to pixels, and back.
 
     Args:
-        camera: Where it is and looks.
+        camera: Its pose and field of view.
         image_size: Height and width of its frames.
     """
 
@@ -54,7 +54,7 @@ class View:
         return np.stack([column, row], axis=1)
 
     def on_plane(self, pixels: Points, height: float) -> Points:
-        """Points `(n, 3)` at a height above the table that are seen at pixels `(n, 2)`."""
+        """The points `(n, 3)` at a height above the table that pixels `(n, 2)` show."""
         pixels = np.asarray(pixels, np.float64)
         rows, columns = self.image_size
         rays = np.stack(
@@ -65,7 +65,7 @@ class View:
         return np.asarray(position + rays * ((height - position[2]) / rays[:, 2:3]))
 
     def area(self, size: float, height: float, place: tuple[float, float]) -> float:
-        """Pixels that a horizontal square of a size covers at a height and place."""
+        """The area in the picture, in pixels, of a horizontal square of edge `size` at a height and place."""
         corners = square(place, 0.0, size, height)
         return float(cv2.contourArea(self.project(corners).astype(np.float32)))
 
@@ -73,7 +73,12 @@ class View:
         return Rotation.from_quat(camera_quaternion(self.camera), scalar_first=True).as_matrix()
 
     def _focal(self) -> float:
-        return self.image_size[0] / 2 / math.tan(math.radians(self.camera.fovy) / 2)
+        return focal_length(self.camera.fovy, self.image_size)
+
+
+def focal_length(fovy: float, image_size: tuple[int, int]) -> float:
+    """Focal length in pixels, from the degrees of view from top to bottom."""
+    return image_size[0] / 2 / math.tan(math.radians(fovy) / 2)
 
 
 def square(place: tuple[float, float], yaw: float, size: float, height: float) -> Points:
@@ -86,7 +91,7 @@ def square(place: tuple[float, float], yaw: float, size: float, height: float) -
 
 
 def colour_mask(frame: Frame, colour: RGB) -> Mask:
-    """Which pixels have a colour's hue, are not much paler, and bright enough to tell."""
+    """The pixels with a colour's hue that are saturated and bright enough, bool `(height, width)`."""
     hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
     pixel = np.array([[[round(255 * part) for part in colour]]], np.uint8)
     wanted = cv2.cvtColor(pixel, cv2.COLOR_RGB2HSV)[0, 0]
@@ -97,7 +102,7 @@ def colour_mask(frame: Frame, colour: RGB) -> Mask:
 
 
 def find_cube(frame: Frame, view: View, cube: Cube) -> tuple[float, float] | None:
-    """Where the cube lies, metres `(x, y)`: the middle of the largest patch of its colour. `None` if there is none."""
+    """Where the cube lies, `(x, y)` in metres: the centre of the largest patch of its colour; `None` if not found."""
     mask = colour_mask(frame, cube.colour).astype(np.uint8)
     count, _, statistics, centres = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count < 2:
@@ -110,7 +115,7 @@ def find_cube(frame: Frame, view: View, cube: Cube) -> tuple[float, float] | Non
 
 
 def in_box(place: tuple[float, float], box: Box) -> bool:
-    """Whether a place lies over the box's floor."""
+    """Whether a place `(x, y)` lies over the box's floor."""
     turn = math.radians(box.yaw)
     dx, dy = place[0] - box.x, place[1] - box.y
     along = dx * math.cos(turn) + dy * math.sin(turn)
@@ -119,7 +124,7 @@ def in_box(place: tuple[float, float], box: Box) -> bool:
 
 
 def box_share(frame: Frame, camera: Camera, box: Box) -> float:
-    """How much of the place where a camera should see the box's floor has the box's colour: 0 to 1."""
+    """The share, 0 to 1, of the pixels where a camera should see the box's floor that have the box's colour."""
     corners = View(camera, (frame.shape[0], frame.shape[1])).project(square((box.x, box.y), box.yaw, box.inner, 0.0))
     if not np.isfinite(corners).all():
         return 0.0
@@ -129,20 +134,20 @@ def box_share(frame: Frame, camera: Camera, box: Box) -> float:
     return float(colour_mask(frame, box.colour)[covered].mean()) if covered.any() else 0.0
 
 
-class PlacedWatch:
-    """Decides from pictures whether the cube has come to rest in the box, let go.
+class PlacementDetector:
+    """Decides from pictures whether the cube has come to rest in the box, with the gripper open.
 
-    As in simulation it must stay so for a few looks: seen over the box's floor, not moving, the gripper open.
+    As in simulation that must hold in several pictures in a row: the cube over the box's floor, not moving.
 
     Args:
         scene: Cube, box and top camera.
-        image_size: Of the top camera's frames.
-        looks: How many looks in a row.
-        released: Least opening of the gripper.
-        still: Metres that it may seem to move between looks.
+        image_size: Height and width of the top camera's frames.
+        looks: Number of pictures in a row.
+        released: Smallest opening of an open gripper, 0 to 100.
+        still: Metres that the cube may seem to move between pictures.
 
     Attributes:
-        view: The top camera's.
+        view: The top camera.
     """
 
     def __init__(
@@ -158,11 +163,11 @@ class PlacedWatch:
 
     @property
     def is_placed(self) -> bool:
-        """The verdict so far."""
+        """Whether the cube is at rest in the box."""
         return self._rest >= self._looks
 
     def update(self, frame: Frame, opening: float) -> None:
-        """Look once more, while the gripper is open by `opening`, of 100."""
+        """Take the next picture into account; `opening` is the gripper's, 0 to 100."""
         before, self._seen = self._seen, find_cube(frame, self.view, self._scene.cube)
         placed = (
             opening > self._released

@@ -20,8 +20,8 @@ from autoarm.commands.train import Train
 from autoarm.policies.loading import shipped_policies
 from autoarm.results.result import EpisodeRow, Result
 from autoarm.training.backbone import load_backbone, load_into
-from autoarm.training.config import preset
-from autoarm.training.trainer import new_policy, policy_config
+from autoarm.training.new_policy import new_policy, policy_config
+from autoarm.training.presets import preset
 from gym_autoarm.errors import InvalidInputError
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "ablations" / "training.py"

@@ -16,7 +16,8 @@ from autoarm.commands.doctor import Doctor
 from gym_autoarm.errors import InvalidInputError
 
 COMMANDS = [
-    *("demo", "collect", "pretrain", "train", "finetune", "eval", "bench", "verify", "film", "leaderboard"),
+    *("demo", "collect", "pretrain", "train", "finetune", "eval", "bench", "verify"),
+    *("compare", "film", "leaderboard"),
     *("interp", "study", "twin-check", "doctor", "align", "teleop", "twin"),
 ]
 

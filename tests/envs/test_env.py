@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import warnings
 from typing import Any
@@ -51,6 +52,40 @@ def test_spaces_are_those_of_the_contract() -> None:
     assert observation["agent_pos"].dtype == np.float32
     assert env.observation_space.contains(observation)
     env.close()
+
+
+def documented(section: str) -> list[list[str]]:
+    """Cells of the table below a heading of the class's docstring, without the two rows of its head."""
+    text = (inspect.getdoc(PickIntoBoxEnv) or "").split(f"## {section}\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip(" `") for cell in row] for row in rows[2:]]
+
+
+def test_documented_bounds_are_those_of_the_spaces() -> None:
+    actions = documented("Action space")
+    assert [row[0] for row in actions] == [str(number) for number in range(len(spec.JOINTS))]
+    assert [row[1] for row in actions] == list(spec.JOINTS)
+    space, states = spec.action_space(), spec.observation_space()["agent_pos"]
+    low, high = (np.array([row[column] for row in actions], np.float32) for column in (3, 4))
+    np.testing.assert_array_equal(low, space.low)
+    np.testing.assert_array_equal(high, space.high)
+    observations = {row[0]: row for row in documented("Observation space")}
+    assert list(observations) == [*(f"pixels/{camera}" for camera in spec.CAMERAS), "agent_pos"]
+    for camera in spec.CAMERAS:
+        assert observations[f"pixels/{camera}"][1:5] == ["uint8", "(height, width, 3)", "0", "255"]
+    below, above = (
+        float(observations["agent_pos"][column].split(" - " if column == 3 else " + ")[1]) for column in (3, 4)
+    )
+    np.testing.assert_array_equal(low - np.float32(below), states.low)
+    np.testing.assert_array_equal(high + np.float32(above), states.high)
+
+
+def test_documented_info_and_arguments_are_those_there_are(make_env: Any) -> None:
+    assert {row[0] for row in documented("Info")} == KEYS
+    parameters = inspect.signature(PickIntoBoxEnv).parameters
+    assert {row[0]: row[1] for row in documented("Arguments")} == {
+        name: str(parameter.default) for name, parameter in parameters.items()
+    }
 
 
 def test_actions_at_random_keep_observations_in_their_space(make_env: Any) -> None:

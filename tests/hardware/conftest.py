@@ -14,26 +14,18 @@ from scservo_sdk import PortHandler
 from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.servo import Drive, Motion, Servo
 
-
-class Patience:
-    """How long Feetech's SDK waits for an answer at least, in milliseconds."""
-
-    least = 1000.0
+LEAST_WAIT = 1000.0
+"""How long Feetech's SDK waits for an answer at least, in milliseconds."""
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
-    """Feetech's SDK waits longer than the 50 ms that LeRobot tells it to: a busy machine may take them all.
-
-    A test of what a missing answer leads to sets `least` to 0 once its arm is connected.
-    """
-    patience = Patience()
+def _patient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feetech's SDK waits longer than the 50 ms that LeRobot tells it to: a busy machine may take them all."""
 
     def is_packet_timeout(port: PortHandler) -> bool:
-        return bool(port.getTimeSinceStart() > max(port.packet_timeout, patience.least))
+        return bool(port.getTimeSinceStart() > max(port.packet_timeout, LEAST_WAIT))
 
     monkeypatch.setattr(PortHandler, "isPacketTimeout", is_packet_timeout)
-    return patience
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks

@@ -26,13 +26,14 @@ from autoarm_hardware.alignment.board import (
     scaled,
     write_sheet,
 )
-from autoarm_hardware.alignment.capture import capture, write_picture
+from autoarm_hardware.alignment.capture import capture
 from autoarm_hardware.alignment.command import AlignCamera, CheckCamera, PrintBoard
 from autoarm_hardware.alignment.comparison import compare
 from autoarm_hardware.alignment.detection import Corners, edge_width, find_corners, mean_corners
 from autoarm_hardware.alignment.estimate import camera_from_axes, estimate
 from autoarm_hardware.alignment.lens import Lens, distort, largest_shift, rectify
-from autoarm_hardware.alignment.rendered import Studio
+from autoarm_hardware.alignment.rendered import BoardRenderer
+from autoarm_hardware.pictures import write_picture
 from autoarm_hardware.vision import View
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.model import camera_quaternion
@@ -222,7 +223,7 @@ def pictures() -> dict[str, list[Frame]]:
     """Of each camera: the board on the table, then in the hand."""
     taken = {}
     for name, camera in (("top", TOP), ("lateral", replace(LATERAL, position=(0.57, 0.3, 0.3), roll=4.0))):
-        with Studio(camera, BOARD, noise=3.0) as studio:
+        with BoardRenderer(camera, BOARD, noise=3.0) as studio:
             taken[name] = [studio.on_table(PLACED), *(studio.in_hand() for _ in range(4))]
     return taken
 

@@ -14,7 +14,7 @@ from lerobot.cameras.zmq import ZMQCamera, ZMQCameraConfig
 from numpy.typing import NDArray
 
 from autoarm_hardware.twin.device import Twin
-from autoarm_hardware.twin.faults import Incident, Kind
+from autoarm_hardware.twin.faults import Incident, IncidentKind
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.scene import Scene
@@ -58,7 +58,7 @@ def test_both_cameras_show_what_the_simulated_environment_shows(running: Running
 
 def test_dead_camera_sends_nothing_and_the_other_lives_on(running: Running) -> None:
     with (
-        running(image_size=SIZE, incidents=(Incident(Kind.DIE, 0.0, "top"),)) as twin,
+        running(image_size=SIZE, incidents=(Incident(IncidentKind.DIE, 0.0, "top"),)) as twin,
         client(twin, "lateral") as lateral,
         client(twin, "top", timeout_ms=200) as top,
     ):

@@ -115,7 +115,7 @@ def test_twin_writes_one_and_its_hand_lays_what_is_asked_for(
         assert tuple(cube[:2]) == pytest.approx((Scene().cube.x, Scene().cube.y), abs=1e-3)
         assert tuple(body.data.body("box").xpos[:2]) == (0.15, -0.17)
         assert operator.verdict() is None
-        body.lay(0.15, -0.17, 0.0)  # into the box, and the gripper is open
+        body.place_cube(0.15, -0.17, 0.0)  # into the box, and the gripper is open
         end = time.monotonic() + 20.0
         while operator.verdict() != "success":
             assert time.monotonic() < end

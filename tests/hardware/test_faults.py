@@ -9,7 +9,7 @@ import pytest
 
 from autoarm_hardware.twin import protocol
 from autoarm_hardware.twin.bus import Bus
-from autoarm_hardware.twin.faults import Incident, Kind, Noise, NoiseMaker
+from autoarm_hardware.twin.faults import Incident, IncidentKind, Noise, NoiseMaker
 from autoarm_hardware.twin.protocol import Packet, Parser
 from autoarm_hardware.twin.servo import Servo
 from gym_autoarm.errors import InvalidInputError
@@ -82,9 +82,9 @@ def test_impossible_noise_is_refused(bad: dict[str, float]) -> None:
 
 
 def test_incidents_as_people_write_them() -> None:
-    assert Incident.parse("overheat:elbow_flex@5-8.5") == Incident(Kind.OVERHEAT, 5.0, "elbow_flex", 8.5)
-    assert Incident.parse("freeze:top@3") == Incident(Kind.FREEZE, 3.0, "top")
-    assert Incident.parse("unplug@20") == Incident(Kind.UNPLUG, 20.0)
+    assert Incident.parse("overheat:elbow_flex@5-8.5") == Incident(IncidentKind.OVERHEAT, 5.0, "elbow_flex", 8.5)
+    assert Incident.parse("freeze:top@3") == Incident(IncidentKind.FREEZE, 3.0, "top")
+    assert Incident.parse("unplug@20") == Incident(IncidentKind.UNPLUG, 20.0)
     incident = Incident.parse("silent:gripper@1-2")
     assert [incident.is_on(moment) for moment in (0.9, 1.0, 1.9, 2.0)] == [False, True, True, False]
 

@@ -16,7 +16,7 @@ from dynamixel_sdk.protocol2_packet_handler import Protocol2PacketHandler
 from lerobot.motors.dynamixel.tables import MODEL_NUMBER_TABLE, X_SERIES_CONTROL_TABLE
 
 from autoarm.commands.twin_check import TwinCheck
-from autoarm.evaluation.backend import check_body
+from autoarm.evaluation.backend import check_robot
 from autoarm.evaluation.rollout import rollout
 from autoarm.policies.scripted import ExpertPolicy, NoOpPolicy
 from autoarm.suite.episodes import Episode
@@ -424,9 +424,9 @@ def test_file_describes_follower_and_leader(file: Path) -> None:
 
 def test_what_needs_the_simulated_arm_is_refused(file: Path, tmp_path: Path) -> None:
     robot = load_robot(file)
-    check_body(robot, NoOpPolicy())
+    check_robot(robot, NoOpPolicy())
     with pytest.raises(IncompatiblePolicyError, match="'expert' plans with the links"):
-        check_body(robot, ExpertPolicy())
+        check_robot(robot, ExpertPolicy())
     with pytest.raises(InvalidInputError, match="teleop"):
         open_session("keyboard", body="real", robot=file)
     with pytest.raises(InvalidInputError, match="no simulation of a koch_follower"):

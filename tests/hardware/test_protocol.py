@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoarm_hardware.twin import protocol
-from autoarm_hardware.twin.protocol import BROADCAST_ID, MAX_ID, Packet, Parser
+from autoarm_hardware.twin.protocol import BROADCAST_ID, Packet, Parser
 
 IDS = st.integers(0, BROADCAST_ID)
 PACKETS = st.builds(Packet, IDS, st.integers(0, 255), st.binary(max_size=200))
@@ -58,7 +58,7 @@ class RecordingPort:
         pass
 
 
-@given(st.integers(0, MAX_ID - 1), st.integers(0, 80), st.binary(min_size=1, max_size=6))
+@given(st.integers(0, BROADCAST_ID - 2), st.integers(0, 80), st.binary(min_size=1, max_size=6))
 def test_bytes_are_those_of_the_sdk(servo: int, address: int, data: bytes) -> None:
     port, sdk = RecordingPort(), scservo_sdk.PacketHandler(0)
     sdk.readTx(port, servo, address, len(data))

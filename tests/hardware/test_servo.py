@@ -151,7 +151,7 @@ def test_feedback(servo: Servo, joint: Any) -> None:
         (Condition(voltage=3.5), Status.VOLTAGE, False),
         (Condition(voltage=14.5), Status.VOLTAGE, False),
         (Condition(temperature=71.0), Status.OVERHEAT, True),
-        (Condition(complaint=Status.OVERLOAD), Status.OVERLOAD, True),
+        (Condition(error=Status.OVERLOAD), Status.OVERLOAD, True),
         (Condition(voltage=3.5, temperature=80.0), Status.VOLTAGE | Status.OVERHEAT, True),
     ],
 )

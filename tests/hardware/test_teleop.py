@@ -25,7 +25,7 @@ from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.teleop.jog import FASTEST, Jog, Movement, grasp_pose
 from autoarm_hardware.teleop.keys import EVENTS, Event, NoKeys, events
 from autoarm_hardware.teleop.rig import open_session, real_session
-from autoarm_hardware.teleop.session import NO_TIME_LIMIT, Outcome, Person, Session
+from autoarm_hardware.teleop.session import NO_TIME_LIMIT, Outcome, Session, TeleopOperator
 from autoarm_hardware.teleop.sources import KEYS, Gamepad, Keyboard, make_source
 from autoarm_hardware.teleop.view import make_view
 from autoarm_hardware.twin import hand
@@ -80,7 +80,7 @@ class Instant:
 def simulated(keys: Any, source: Any = None, clock: Clock | None = None) -> Session:
     env = PickIntoBoxEnv(cameras=False, image_size=(96, 128), time_limit=NO_TIME_LIMIT)
     source = source or Keyboard()
-    person = Person(keys, source, say=lambda text: None)
+    person = TeleopOperator(keys, source, say=lambda text: None)
     return Session(env, ENV_ID, source, person, keys, None, Pacer(spec.FPS, clock or Instant()), lambda text: None)
 
 
@@ -130,7 +130,7 @@ def test_jogging_keeps_to_its_speed_and_to_the_limits() -> None:
         last = goal
 
 
-def test_what_cannot_be_reached_is_not_owed() -> None:
+def test_what_cannot_be_reached_is_not_kept() -> None:
     jog = Jog()
     jog.start(np.array(HOME))
     for _ in range(60):
@@ -479,7 +479,7 @@ def test_a_gamepad_moves_the_gripper_and_speaks() -> None:
     for status, event in [
         (TeleopEvents.SUCCESS, Event.SUCCESS),
         (TeleopEvents.FAILURE, Event.FAILURE),
-        (TeleopEvents.RERECORD_EPISODE, Event.AGAIN),
+        (TeleopEvents.RERECORD_EPISODE, Event.REPEAT),
     ]:
         controller.episode_end_status = status
         assert source.events() == [event]
@@ -502,7 +502,13 @@ def test_a_view_is_written_to_a_file(tmp_path: Path) -> None:
     env = PickIntoBoxEnv(image_size=(96, 128), time_limit=NO_TIME_LIMIT)
     keys, source = Script({0: ["enter"]}), Keyboard()
     with Session(
-        env, ENV_ID, source, Person(keys, source, say=str), keys, make_view(str(file)), Pacer(spec.FPS, Instant())
+        env,
+        ENV_ID,
+        source,
+        TeleopOperator(keys, source, say=str),
+        keys,
+        make_view(str(file)),
+        Pacer(spec.FPS, Instant()),
     ) as session:
         session.episode(0, seconds=0.2)
         assert not file.exists()  # not before it is whole

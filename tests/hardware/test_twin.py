@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import termios
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,10 @@ from lerobot.motors.feetech import FeetechMotorsBus
 from lerobot.robots.so_follower import SO101Follower, SOFollowerRobotConfig
 from lerobot.teleoperators.so_leader import SO101Leader, SOLeaderTeleopConfig
 
-from autoarm_hardware.twin import hand
+from autoarm_hardware.twin import device, hand
 from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.faults import Incident, Noise
+from autoarm_hardware.twin.lockstep import LockstepTwin
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
@@ -52,19 +53,19 @@ def leader(twin: Twin) -> SO101Leader:
 
 
 @contextmanager
-def connected(device: Any) -> Iterator[Any]:
-    device.connect(calibrate=False)
+def connected(arm: Any) -> Iterator[Any]:
+    arm.connect(calibrate=False)
     try:
-        yield device
+        yield arm
     finally:
-        device.disconnect()
+        arm.disconnect()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0, pause: float = 0.02) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(pause)
+        time.sleep(0.02)
 
 
 def test_follower_connects_observes_and_acts(running: Running) -> None:
@@ -81,60 +82,48 @@ def test_follower_connects_observes_and_acts(running: Running) -> None:
     assert twin.follower.servos[0]["Torque_Enable"] == 0  # as the driver leaves it
 
 
-def test_connecting_does_not_move_the_arm(running: Running) -> None:
-    with running(follower_hand=hand.rest) as twin:
-        before = twin.follower.body.position
-        with connected(follower(twin)) as robot:
-            time.sleep(0.2)
-            after = [robot.get_observation()[name] for name in spec.FEATURES]
-        assert np.abs(before - after).max() < 0.5
+def test_connecting_does_not_move_the_arm(tmp_path: Path) -> None:
+    twin = LockstepTwin(tmp_path, Settings(follower_hand=hand.rest), cameras=False)
+    before = twin.arm.body.position
+    with connected(twin.robot) as robot:
+        twin.line.sleep(0.2)
+        after = [robot.get_observation()[name] for name in spec.FEATURES]
+    assert np.abs(before - after).max() < 0.5
 
 
-def test_expert_places_the_cube_through_the_driver(running: Running) -> None:
+def test_expert_places_the_cube_through_the_driver(tmp_path: Path) -> None:
     scene = SceneDistribution().sample(1)
     env = PickIntoBoxEnv(cameras=False)
     _, info = env.reset(options={"scene": scene})
     env.close()
     cube, box = info["cube_pose"], info["box_pose"]
     plan = Expert().plan(cube, box, scene.start, Style.sample(1), scene.cube.size)
-    with running(scene=scene, speed=3.0) as twin, connected(follower(twin)) as robot:
-        data = twin.follower.body.data
+    twin = LockstepTwin(tmp_path, Settings(scene=scene), cameras=False)
+    with connected(twin.robot) as robot:
         for goal in plan:
-            sent = data.time
             robot.send_action(dict(zip(spec.FEATURES, map(float, goal), strict=True)))
-            # From the one before, not from the start: after a hold-up, overdue goals would all be sent at once.
-            wait_for(lambda due=sent + 1 / spec.FPS: data.time >= due, pause=0.001)
-        monitor = TaskMonitor(twin.follower.body.model, scene)
+            twin.line.sleep(1 / spec.FPS)
+        monitor = TaskMonitor(twin.arm.body.model, scene)
         for _ in range(10):
-            time.sleep(1 / spec.FPS)
-            monitor.update(data)
+            twin.line.sleep(1 / spec.FPS)
+            monitor.update(twin.arm.body.data)
     assert monitor.is_success
 
 
-def test_a_busy_process_makes_time_late_and_not_answers(running: Running, patience: Any) -> None:
-    patience.least = 30_000.0
-    stop = threading.Event()
+def test_a_twin_that_is_behind_still_answers_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, cost = 0.0, 0.007  # seconds of this clock; what a step of one arm's physics takes on a busy machine
+    monkeypatch.setattr(device, "time", SimpleNamespace(monotonic=lambda: now))
+    twin = Twin(tmp_path / "twin", Settings(image_size=None))
 
-    def compute() -> None:
-        while not stop.is_set():
-            pass
+    def advance(seconds: float) -> None:
+        nonlocal now
+        now += cost
 
-    with running(speed=4.0, image_size=None) as twin, connected(follower(twin)) as robot:
-        threads = [threading.Thread(target=compute) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        try:
-            took = []
-            for _ in range(10):
-                start = time.monotonic()
-                robot.get_observation()
-                took.append(time.monotonic() - start)
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-    # Each step of physics waits for all of these threads: 0.3 s here, and 4 s if time came first.
-    assert np.median(took) < 1.5
+    for arm in (twin.follower, twin.leader):
+        monkeypatch.setattr(arm.body, "advance", advance)
+    behind = twin._catch_up(device._LONGEST_GAP, device._SLICE)
+    assert 0.0 < behind < device._LONGEST_GAP  # time is late
+    assert now <= device._SLICE + 2 * cost  # and answers are not: after a slice and the step that was begun
 
 
 def test_relative_limit_of_the_driver_works(running: Running) -> None:
@@ -146,11 +135,13 @@ def test_relative_limit_of_the_driver_works(running: Running) -> None:
 
 def test_leader_is_read_while_a_hand_moves_it(running: Running) -> None:
     with running(leader_hand=hand.wave, speed=4.0) as twin, connected(leader(twin)) as teleoperator:
-        read = []
-        for _ in range(20):
+        read: list[float] = []
+
+        def has_swung() -> bool:
             read.append(teleoperator.get_action()["shoulder_pan.pos"])
-            time.sleep(0.05)
-        assert max(read) - min(read) > 20.0
+            return max(read) - min(read) > 20.0
+
+        wait_for(has_swung)
 
 
 def test_fresh_arm_is_calibrated_by_the_drivers_own_steps(running: Running) -> None:
@@ -209,42 +200,44 @@ def test_plain_sdk_client(running: Running) -> None:
 # -- Faults ------------------------------------------------------------------------------------------------------------
 
 
-def test_driver_reports_a_silent_servo(running: Running) -> None:
-    with running() as twin, connected(follower(twin)) as robot:
-        twin.follower.bus.silent.add(4)
+def test_driver_reports_a_silent_servo(tmp_path: Path) -> None:
+    twin = LockstepTwin(tmp_path, cameras=False)
+    with connected(twin.robot) as robot:
+        twin.arm.bus.silent.add(4)
         with pytest.raises(ConnectionError, match="Present_Position"):
-            robot.get_observation()
-        twin.follower.bus.silent.clear()
-        robot.get_observation()
+            robot.bus.sync_read("Present_Position")
+        twin.arm.bus.silent.clear()
+        robot.bus.sync_read("Present_Position")
 
 
-def test_driver_survives_some_noise_and_reads_nothing_wrong(running: Running) -> None:
-    with running(noise=Noise(corrupted=0.01, truncated=0.005), seed=3) as twin:
-        robot = follower(twin, num_read_retries=5)
-        robot.bus.connect(handshake=False)
-        read = [robot.get_observation()["shoulder_pan.pos"] for _ in range(100)]
-        robot.disconnect()
+def test_driver_survives_some_noise_and_reads_nothing_wrong(tmp_path: Path) -> None:
+    twin = LockstepTwin(tmp_path, Settings(noise=Noise(corrupted=0.01, truncated=0.005), seed=3), cameras=False)
+    bus = twin.robot.bus
+    bus.connect(handshake=False)
+    read = [bus.sync_read("Present_Position", num_retry=5)["shoulder_pan"] for _ in range(100)]
     assert max(read) - min(read) < 1.0
 
 
-def test_late_answer_is_a_missed_one(running: Running) -> None:
-    with running(noise=Noise(late=1.0, lateness=5.0)) as twin:
-        robot = follower(twin)
-        robot.bus.connect(handshake=False)
-        with pytest.raises(ConnectionError, match="no status packet"):
-            robot.bus.sync_read("Present_Position", normalize=False)
-        robot.bus.disconnect(disable_torque=False)
+def test_late_answer_is_a_missed_one(tmp_path: Path) -> None:
+    twin = LockstepTwin(tmp_path, Settings(noise=Noise(late=1.0, lateness=5.0)), cameras=False)
+    bus = twin.robot.bus
+    bus.connect(handshake=False)
+    with pytest.raises(ConnectionError, match="no status packet"):
+        bus.sync_read("Present_Position", normalize=False)
 
 
-def test_incidents_happen_when_they_should(running: Running) -> None:
+def test_incidents_happen_when_they_should(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_happen = Twin._let_happen
+    monkeypatch.setattr(Twin, "_let_happen", lambda twin, now: None)  # the test says what time it is
     incidents = (Incident.parse("overheat:elbow_flex@1.5-3"),)
     with running(incidents=incidents) as twin, connected(follower(twin)) as robot:
+        let_happen(twin, 1.4)
         assert robot.bus.read("Present_Temperature", "elbow_flex") == 30
-        wait_for(lambda: twin.follower.servos[2].condition.temperature > 70)
+        let_happen(twin, 1.5)
         with pytest.raises(RuntimeError, match="Overheat"):
             robot.bus.read("Present_Temperature", "elbow_flex")
         assert robot.bus.read("Torque_Enable", "wrist_flex") == 1
-        wait_for(lambda: twin.follower.servos[2].condition.temperature < 70)
+        let_happen(twin, 3.0)
         assert robot.bus.read("Present_Temperature", "elbow_flex") == 30
         assert robot.bus.read("Torque_Enable", "elbow_flex") == 0  # it stays off until it is switched on again
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoarm_hardware.overlay import CLOSE, miss, overlay
-from autoarm_hardware.vision import PlacedWatch, View, box_share, colour_mask, find_cube, in_box
+from autoarm_hardware.overlay import TOLERANCE, overlay, placement_error
+from autoarm_hardware.vision import PlacementDetector, View, box_share, colour_mask, find_cube, in_box
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.scene import LATERAL, TOP, Box, Cube, Scene
 
@@ -66,10 +66,10 @@ def test_overlay_shows_the_place_and_how_far_off_the_cube_is(env: PickIntoBoxEnv
     env.reset(seed=0, options={"cube_xy": (0.2, 0.05)})
     frame = env.frame("top")
     here, elsewhere = (Scene(cube=Cube(x=0.2, y=y)) for y in (0.05, 0.09))
-    off = miss(frame, here)
+    off = placement_error(frame, here)
     assert off is not None
-    assert off < CLOSE
-    assert miss(frame, elsewhere) == pytest.approx(0.04, abs=0.004)
+    assert off < TOLERANCE
+    assert placement_error(frame, elsewhere) == pytest.approx(0.04, abs=0.004)
     drawn = overlay(frame, elsewhere)
     assert drawn.shape == frame.shape
     changed = np.argwhere((drawn != frame).any(axis=2))
@@ -85,7 +85,7 @@ def test_placed_means_in_the_box_and_let_go(
     env: PickIntoBoxEnv, place: tuple[float, float], opening: float, placed: bool
 ) -> None:
     env.reset(seed=0, options={"cube_xy": place})
-    watch = PlacedWatch(Scene(), SIZE, looks=3, released=15.0)
+    watch = PlacementDetector(Scene(), SIZE, looks=3, released=15.0)
     frame = env.frame("top")
     verdicts = []
     for _ in range(5):

@@ -1,8 +1,8 @@
-"""Sparse autoencoders: a layer's activations written as few features out of many (Bricken et al. 2023).
+"""Sparse autoencoders: a layer's activations as a sum of few features out of many (Bricken et al. 2023).
 
-- `activations`: what a site says at each token, as rows and as an iterator of tensors.
+- `activations`: activations of a site at each token, as rows and as an iterator of tensors.
 - `train`: SAELens's trainer on such an iterator (extra `sae`), with a frozen decoder as a control.
-- `model`: what comes of it, which needs SAELens no more.
-- `metrics`: how good it is, also by what the policy does with the reconstruction in place of the activations.
-- `splice`: putting the reconstruction, or more or less of a feature, into a policy that acts.
+- `model`: the trained autoencoder, which does not need SAELens.
+- `metrics`: how good it is, also by the policy's actions with the reconstruction in place of the activations.
+- `splice`: edits that put in the reconstruction, or scale a feature, while the policy acts.
 """

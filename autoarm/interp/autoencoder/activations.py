@@ -1,4 +1,4 @@
-"""What a site says at each token or slot, as rows of channels."""
+"""Activations of a site at each token or slot, as rows of channels."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class TokenActivations:
         return self.values.reshape(-1, self.values.shape[-1])
 
     def at(self, observations: NDArray[np.integer] | slice) -> TokenActivations:
-        """Those of some observations."""
+        """The activations of some observations."""
         return TokenActivations(self.site, self.values[observations])
 
 
 def site_activations(policy: Any, batches: Iterable[Batch], site: str) -> TokenActivations:
-    """Capture a site as vectors.
+    """Capture a site's activations, a vector for each token.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
         batches: Observations as its preprocessor returns them.
-        site: Any that holds a vector for each token, slot or cell of a feature map.
+        site: A site with a vector for each token, slot or cell of a feature map.
 
     Raises:
         IncompatiblePolicyError: If it is another kind of policy.
@@ -62,7 +62,7 @@ def site_activations(policy: Any, batches: Iterable[Batch], site: str) -> TokenA
 
 
 def site_axes(policy: Any, site: str) -> tuple[str, ...]:
-    """Names of a site's axes, if it holds a vector a token. Raises `InvalidInputError` otherwise."""
+    """Names of a site's axes. Raises `InvalidInputError` unless it holds a vector for each token."""
     axes = resolve(policy, [site])[site].axes
     if axes != _GRID and not (len(axes) == 3 and axes[:2] in _VECTORS):
         raise InvalidInputError(
@@ -79,12 +79,12 @@ def to_tokens(values: Tensor, axes: tuple[str, ...]) -> Tensor:
 
 
 def from_tokens(tokens: Tensor, axes: tuple[str, ...], like: Tensor) -> Tensor:
-    """The way back, to the shape of `like`."""
+    """The inverse of `to_tokens`, to the shape of `like`."""
     return tokens.transpose(1, 2).reshape(like.shape) if axes == _GRID else tokens
 
 
 def shuffled(rows: Rows, size: int, rng: np.random.Generator) -> Iterator[Tensor]:
-    """Batches of rows without end, in a new order each time round."""
+    """Endless batches of rows, in a new random order in each epoch."""
     if len(rows) < size:
         raise InvalidInputError(
             f"{len(rows)} activations for batches of {size}",

@@ -1,6 +1,6 @@
-"""What the features of a sparse autoencoder stand for: when each is there, ranked, with examples.
+"""Features of a sparse autoencoder: where each is active, ranked, with the observations that activate it most.
 
-A feature that is there in one episode alone is remembered rather than understood; how much so, `memorisation` says.
+`memorisation` measures how far a feature is active in few episodes only.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from autoarm.interp.autoencoder.activations import TokenActivations
 from autoarm.interp.autoencoder.model import SparseAutoencoder
+from autoarm.interp.methods.memory_units import episode_spread
 from autoarm.runtime.files import replacing
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -27,7 +28,7 @@ WEIGHTS: Final = "autoencoder.safetensors"
 ACTIVATIONS: Final = "activations.parquet"
 FEATURES: Final = "features.parquet"
 OBSERVATIONS: Final = "observations.parquet"
-"""Files of a folder with an autoencoder and what its features are there in."""
+"""Files of a folder with an autoencoder, its features' activations, and the observations."""
 
 _KEY: Final = b"autoarm.features"
 _COLUMNS: Final = ("observation", "token", "feature", "activation")
@@ -36,15 +37,15 @@ _CURE: Final = "record it again with `autoarm interp sae`"
 
 @dataclass(frozen=True, eq=False)
 class FeatureActivations:
-    """All activations of all features that are not nought, over some observations.
+    """All activations above 0 of all features, over some observations.
 
     Attributes:
-        site: Of the autoencoder.
+        site: Site of the autoencoder.
         shape: Numbers of observations, tokens and features.
-        observation: Of each activation, `(n,)`, as the next three.
-        token: Where.
-        feature: Which.
-        activation: How much, positive.
+        observation: Observation of each activation, `(n,)`.
+        token: Token of each activation, `(n,)`.
+        feature: Feature of each activation, `(n,)`.
+        activation: The activations, positive, `(n,)`.
         grids: First token, rows and columns of each camera's grid, where the tokens are those of the encoder.
     """
 
@@ -57,13 +58,13 @@ class FeatureActivations:
     grids: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def per_observation(self) -> Floats:
-        """How much each feature is there at the token where it is most, `(observation, feature)`."""
+        """The largest activation of each feature over the tokens, `(observation, feature)`."""
         found = np.zeros((self.shape[0], self.shape[2]), np.float32)
         np.maximum.at(found, (self.observation, self.feature), self.activation)
         return found
 
     def tokens(self, feature: int, observation: int) -> Floats:
-        """How much a feature is there at each token of an observation, `(token,)`."""
+        """Activation of a feature at each token of an observation, `(token,)`."""
         self.check(feature)
         mine = (self.feature == feature) & (self.observation == observation)
         found = np.zeros(self.shape[1], np.float32)
@@ -71,7 +72,7 @@ class FeatureActivations:
         return found
 
     def maps(self, feature: int, observation: int) -> dict[str, Floats]:
-        """The same on the cameras' grids, `(row, column)`; empty where tokens are no pixels."""
+        """Activation of a feature on the cameras' grids, `(row, column)`; empty if the tokens are not pixels."""
         tokens = self.tokens(feature, observation)
         return {
             camera: tokens[first : first + rows * columns].reshape(rows, columns)
@@ -79,7 +80,7 @@ class FeatureActivations:
         }
 
     def check(self, feature: int) -> None:
-        """Raise `InvalidInputError` unless there is such a feature."""
+        """Raise `InvalidInputError` for an unknown feature."""
         if not 0 <= feature < self.shape[2]:
             raise InvalidInputError(f"there is no feature {feature}", field="feature", cure=f"0 to {self.shape[2] - 1}")
 
@@ -119,20 +120,21 @@ class FeatureActivations:
 
 @dataclass(frozen=True)
 class FeatureRank:
-    """A feature in numbers. Its activation at an observation is that at the token where it is most.
+    """Statistics of a feature. Its activation at an observation is the largest over the tokens.
 
     Attributes:
         feature: Its number.
-        frequency: Part of the observations in which it is there at all.
-        mean: Over all observations, those without it included.
-        maximum: Over all observations.
-        variance: Over all observations.
-        range: From the 5th to the 95th percentile of the observations.
+        frequency: Share of the observations in which it is active.
+        mean: Mean over all observations, those without it included.
+        maximum: Maximum over all observations.
+        variance: Variance over all observations.
+        range: Difference of the 95th and the 5th percentile over the observations.
         episodes: Effective number of episodes: exp of the entropy of how its activation divides between them.
-        memorisation: 1 - (episodes - 1) / (all episodes - 1): 1, one episode alone; 0, all alike. NaN if never there.
-        chance: The same with the observations dealt out to the episodes at random: what rarity alone amounts to.
+        memorisation: 1 - (episodes - 1) / (all episodes - 1): 1, one episode only; 0, all alike. NaN if never active.
+        chance: Memorisation with the observations assigned to episodes at random: the effect of rarity alone.
         within_group: Memorisation within groups of episodes, such as those with the cube at one spot, averaged in
-            proportion to the feature's activation there: a feature of a spot is not one of an episode. NaN without.
+            proportion to the feature's activation there: a feature of one spot is not one of an episode. NaN without
+            groups.
     """
 
     feature: int
@@ -152,12 +154,12 @@ def feature_activations(
     activations: TokenActivations,
     grids: Mapping[str, tuple[int, int, int]] | None = None,
 ) -> FeatureActivations:
-    """Encode all tokens and keep what is there.
+    """Encode all tokens and keep the activations above 0.
 
     Args:
-        autoencoder: Of the same site.
+        autoencoder: An autoencoder of the same site.
         activations: As `site_activations` returns them.
-        grids: First token, rows and columns of each camera's grid; `camera_grids` knows.
+        grids: First token, rows and columns of each camera's grid, as `camera_grids` returns them.
     """
     parts: list[tuple[NDArray[Any], ...]] = []
     for number, values in enumerate(activations.values):
@@ -184,25 +186,23 @@ def rank_features(
     rng: np.random.Generator,
     draws: int = 5,
 ) -> list[FeatureRank]:
-    """Each feature in numbers, in order of their numbers.
+    """Statistics of each feature, in the order of their numbers.
 
     Args:
         found: Activations.
-        episodes: Of each observation; at least two different ones.
-        groups: Of each observation, such as the spot at which the cube lay.
-        rng: Deals out observations, for `FeatureRank.chance`.
-        draws: How often.
+        episodes: Episode of each observation; at least two different ones.
+        groups: Group of each observation, such as the spot at which the cube lay.
+        rng: Assigns observations to episodes at random, for `FeatureRank.chance`.
+        draws: Number of these random assignments.
 
     Raises:
-        InvalidInputError: If there is one episode alone, or numbers do not fit.
+        InvalidInputError: If there is only one episode, or lengths differ.
     """
     each = found.per_observation().astype(np.float64)
     if len(episodes) != len(each) or (groups is not None and len(groups) != len(each)):
         raise InvalidInputError(f"{len(episodes)} for {len(each)} observations", field="episodes", cure="give one each")
     if len(np.unique(episodes)) < 2:
-        raise InvalidInputError(
-            "one episode cannot tell memory from understanding", field="dataset", cure="record more episodes"
-        )
+        raise InvalidInputError("one episode cannot show memorisation", field="dataset", cure="record more episodes")
     spread = effective_episodes(each, episodes)
     score = memorisation(each, episodes)
     chance = np.mean([memorisation(each, rng.permutation(episodes)) for _ in range(draws)], axis=0)
@@ -226,29 +226,22 @@ def rank_features(
 
 
 def ranked(rows: list[FeatureRank], by: Order = "variance") -> list[FeatureRank]:
-    """Largest first; features that are never there are left out."""
+    """Features sorted by one of their statistics, largest first; those that are never active are left out."""
     if by not in get_args(Order):
         raise InvalidInputError(f"{by!r} is unknown", field="by", cure=f"choose from {', '.join(get_args(Order))}")
     return sorted((row for row in rows if row.frequency > 0), key=lambda row: getattr(row, by), reverse=True)
 
 
 def effective_episodes(each: NDArray[np.float64], episodes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """exp of the entropy of how activation `(observation, feature)` divides between episodes; 0 where there is none.
+    """Effective number of episodes in which features `(observation, feature)` are active; 0 if never.
 
-    An episode's part is its mean activation, so that long episodes count as much as short ones.
+    It is exp of the entropy of how a feature's mean activation divides between episodes.
     """
-    names, index = np.unique(episodes, return_inverse=True)
-    sums = np.zeros((len(names), each.shape[1]))
-    np.add.at(sums, index, each)
-    sums /= np.bincount(index)[:, None]
-    total = sums.sum(axis=0)
-    parts = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
-    logarithms = np.log(parts, out=np.zeros_like(parts), where=parts > 0)
-    return np.asarray(np.where(total > 0, np.exp(-(parts * logarithms).sum(axis=0)), 0.0), np.float64)
+    return np.nan_to_num(episode_spread(each, episodes).effective)
 
 
 def memorisation(each: NDArray[np.float64], episodes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """How far features are of few episodes, `(feature,)`; see `FeatureRank.memorisation`."""
+    """How far features are active in few episodes only, `(feature,)`; see `FeatureRank.memorisation`."""
     count = len(np.unique(episodes))
     spread = effective_episodes(each, episodes)
     score = np.full(len(spread), np.nan)
@@ -259,13 +252,13 @@ def memorisation(each: NDArray[np.float64], episodes: NDArray[np.integer]) -> ND
 def top_examples(
     found: FeatureActivations, feature: int, count: int, episodes: NDArray[np.integer] | None = None
 ) -> NDArray[np.intp]:
-    """The observations where a feature is most, the strongest first; only those where it is there.
+    """The observations with the largest activations of a feature, largest first; only those where it is active.
 
     Args:
         found: Activations.
-        feature: Which.
-        count: At most.
-        episodes: Of each observation; if given, the best one of each episode alone.
+        feature: Number of the feature.
+        count: Most observations.
+        episodes: Episode of each observation; if given, only the best observation of each episode is returned.
     """
     found.check(feature)
     values = np.zeros(found.shape[0], np.float32)
@@ -280,7 +273,7 @@ def top_examples(
 
 
 def camera_grids(policy: Any, site: str, batch: Mapping[str, Any] | None = None) -> dict[str, tuple[int, int, int]]:
-    """First token, rows and columns of each camera's grid at a site; empty where tokens are no pixels."""
+    """First token, rows and columns of each camera's grid at a site; empty if the tokens are not pixels."""
     from autoarm.interp.model.sites import resolve
     from autoarm.interp.model.tokens import token_layout
 

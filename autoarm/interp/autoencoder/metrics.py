@@ -1,4 +1,4 @@
-"""How good a sparse autoencoder is: at its activations, and at what the policy makes of them."""
+"""How good a sparse autoencoder is, by its activations and by the policy's actions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from autoarm.data.chunks import chunk_indices, episode_ends
 from autoarm.interp.autoencoder.activations import Rows, TokenActivations
 from autoarm.interp.autoencoder.model import SparseAutoencoder
 from autoarm.interp.autoencoder.splice import mean_edit, splice
-from autoarm.interp.model.capture import Batch, capture, to_numpy
-from autoarm.interp.model.intervene import Edit, intervene
+from autoarm.interp.model.capture import Batch, capture
+from autoarm.interp.model.intervene import predict_chunks
 from gym_autoarm.errors import InvalidInputError
 
 _CHUNK = 4096
@@ -22,12 +23,12 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class Quality:
-    """How well an autoencoder tells activations it was not trained on.
+    """How well an autoencoder reconstructs activations.
 
     Attributes:
         explained_variance: 1 minus squared error over squared difference from the mean: 1 is perfect, 0 the mean.
-        l0: Features that are there at a token, on average.
-        dead: Part of the features that are there at no token at all.
+        l0: Mean number of active features at a token.
+        dead: Share of the features that are active at no token.
     """
 
     explained_variance: float
@@ -35,21 +36,21 @@ class Quality:
     dead: float
 
     def row(self) -> dict[str, float]:
-        """As a row of a table."""
+        """Its numbers by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class ActionLoss:
-    """Mean absolute error of the normalised chunks against what was done, which is what ACT is trained on.
+    """Mean absolute error of the normalised chunks against the recorded actions: ACT's training loss.
 
     Attributes:
-        clean: Of the policy as it is.
-        spliced: With the reconstruction in place of the activations.
-        ablated: With the activations' mean in their place, the same for all observations.
+        clean: Error of the policy as it is.
+        spliced: Error with the reconstruction in place of the activations.
+        ablated: Error with the activations' mean in their place, the same for all observations.
         recovered: (ablated - spliced) / (ablated - clean): 1, nothing is lost; 0, no better than a constant. NaN where
-            the constant does no harm either, so that there is nothing to recover.
-        moved: Root mean square by which the reconstruction moves the chunk, over that of the mean.
+            the constant does no harm.
+        moved: Root mean square by which the reconstruction moves the chunk, divided by that of the mean.
     """
 
     clean: float
@@ -59,14 +60,15 @@ class ActionLoss:
     moved: float
 
     def row(self) -> dict[str, float]:
-        """As a row of a table."""
+        """Its numbers by name."""
         return asdict(self)
 
 
 def quality(autoencoder: SparseAutoencoder, activations: TokenActivations) -> Quality:
-    """Measure an autoencoder on activations, better other ones than those that it was trained on."""
+    """Measure an autoencoder on activations, which should not be those that it was trained on."""
     rows = activations.rows
     error, kept, alive = 0.0, 0, torch.zeros(autoencoder.features, dtype=torch.bool)
+    # Not with scikit-learn: the features of all rows at once would not fit in memory.
     for first in range(0, len(rows), _CHUNK):
         part = torch.from_numpy(np.array(rows[first : first + _CHUNK]))
         features = autoencoder.encode(part)
@@ -88,24 +90,24 @@ def action_loss(
     targets: ArrayLike,
     valid: ArrayLike | None = None,
 ) -> ActionLoss:
-    """Let the policy predict with the reconstruction in place of the activations.
+    """Measure the policy's error with the reconstruction in place of the activations.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
-        autoencoder: Of one of its sites.
+        autoencoder: An autoencoder of one of its sites.
         batches: Observations as its preprocessor returns them.
-        targets: Normalised chunks that were done there, `(observation, slot, action)`.
-        valid: Which slots count, `(observation, slot)`; those behind an episode's end do not.
+        targets: Recorded chunks, normalised, `(observation, slot, action)`.
+        valid: Which slots count, `(observation, slot)`; those after an episode's end should not.
     """
     given = list(batches)
     reference = capture(policy, given, [autoencoder.site])[autoencoder.site]
     wanted = np.asarray(targets, np.float64)
     chunks = {
-        name: _chunks(policy, given, autoencoder.site, edit)
-        for name, edit in (
+        name: predict_chunks(policy, given, edits).astype(np.float64)
+        for name, edits in (
             ("clean", None),
-            ("spliced", splice(policy, autoencoder)),
-            ("ablated", mean_edit(reference)),
+            ("spliced", {autoencoder.site: splice(policy, autoencoder)}),
+            ("ablated", {autoencoder.site: mean_edit(reference)}),
         )
     }
     if wanted.shape != chunks["clean"].shape:
@@ -128,25 +130,16 @@ def action_loss(
 def recorded_chunks(
     actions: Rows, episodes: NDArray[np.integer], frames: NDArray[np.integer], length: int
 ) -> tuple[Rows, NDArray[np.bool_]]:
-    """What was done from some frames on, and which of it still belongs to the same episode.
+    """The recorded chunks that begin at some frames, and which of their actions belong to the same episode.
 
     Args:
-        actions: Of the whole dataset, `(n, 6)`.
-        episodes: Of each frame of it, `(n,)`, in order.
-        frames: Where chunks begin, `(m,)`.
-        length: Of a chunk.
+        actions: Actions of the whole dataset, `(n, 6)`.
+        episodes: Episode of each of its frames, `(n,)`, in order.
+        frames: Frames where chunks begin, `(m,)`.
+        length: Length of a chunk.
 
     Returns:
-        Actions `(m, length, 6)`, an episode's last repeated, and which are its own `(m, length)`.
+        Actions `(m, length, 6)`, the episode's last one repeated past its end, and which lie before it, `(m, length)`.
     """
-    steps = np.asarray(frames)[:, None] + np.arange(length)
-    last = np.searchsorted(episodes, episodes[frames], side="right") - 1
-    return np.asarray(actions[np.minimum(steps, last[:, None])], np.float32), steps <= last[:, None]
-
-
-def _chunks(policy: Any, batches: list[Batch], site: str, edit: Edit | None) -> NDArray[np.float64]:
-    if edit is None:
-        return capture(policy, batches, ["action"])["action"].values.astype(np.float64)
-    with intervene(policy, {site: edit}):
-        found = [to_numpy(type(policy).predict_action_chunk(policy, dict(batch))) for batch in batches]
-    return np.concatenate(found).astype(np.float64)
+    chosen, filled = chunk_indices(frames, episode_ends(episodes)[frames], length)
+    return np.asarray(actions[chosen], np.float32), ~filled

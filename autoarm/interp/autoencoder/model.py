@@ -1,4 +1,4 @@
-"""A trained sparse autoencoder, whatever its kind: encode, decode, save, load. SAELens is not needed for it."""
+"""A trained sparse autoencoder of any kind: encode, decode, save, load. It does not need SAELens."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _CURE: Final = "train it again with `autoarm interp sae`"
 
 @dataclass(frozen=True, eq=False)
 class SparseAutoencoder:
-    """Activations as an offset and few of many directions, each in proportion to how much its feature is there.
+    """Activations as an offset plus few of many directions, each times the activation of its feature.
 
     Attributes:
-        site: Whose activations it was trained on.
-        kind: By which rule features are kept: `topk`, `batchtopk` or `jumprelu`.
-        k: How many are kept at most, for `topk`; 0 otherwise.
-        mean: Of the activations, `(channel,)`.
-        scale: What their differences from it are divided by, a scalar.
-        encoder: `(channel, feature)`.
-        bias: `(feature,)`.
-        decoder: Unit vectors, `(feature, channel)`.
-        offset: `(channel,)`.
-        threshold: Below which a feature is nought, `(feature,)`.
+        site: Site whose activations it was trained on.
+        kind: Rule by which features are active: `topk`, `batchtopk` or `jumprelu`.
+        k: Largest number of active features, for `topk`; 0 otherwise.
+        mean: Mean of the activations, `(channel,)`.
+        scale: Divisor of their differences from the mean, a scalar.
+        encoder: Encoder weights, `(channel, feature)`.
+        bias: Encoder biases, `(feature,)`.
+        decoder: Directions of the features, unit vectors, `(feature, channel)`.
+        offset: Decoder bias, `(channel,)`.
+        threshold: Activation below which a feature is 0, `(feature,)`.
     """
 
     site: str
@@ -68,16 +68,16 @@ class SparseAutoencoder:
 
     @property
     def channels(self) -> int:
-        """Size of the activations."""
+        """Number of channels of the activations."""
         return int(self.encoder.shape[0])
 
     @property
     def features(self) -> int:
-        """How many features there are to choose from."""
+        """Number of features, active or not."""
         return int(self.encoder.shape[1])
 
     def encode(self, activations: Tensor) -> Tensor:
-        """How much each feature is there: `(..., channel)` to `(..., feature)`, never negative, mostly nought."""
+        """Activations of the features, `(..., channel)` to `(..., feature)`: never negative, mostly 0."""
         if activations.shape[-1] != self.channels:
             raise InvalidInputError(
                 f"{activations.shape[-1]} channels, trained on {self.channels}", field="activations", cure=_CURE
@@ -91,17 +91,17 @@ class SparseAutoencoder:
         return torch.zeros_like(kept).scatter_(-1, best.indices, best.values)
 
     def decode(self, features: Tensor) -> Tensor:
-        """Activations of these features: `(..., feature)` to `(..., channel)`."""
+        """Activations of the site from those of the features, `(..., feature)` to `(..., channel)`."""
         device = features.device
         normalised = features @ self.decoder.to(device) + self.offset.to(device)
         return normalised * self.scale.to(device) + self.mean.to(device)
 
     def reconstruct(self, activations: Tensor) -> Tensor:
-        """What is left of activations that had to pass through the features."""
+        """Activations encoded and decoded again."""
         return self.decode(self.encode(activations)).to(activations.dtype)
 
     def direction(self, feature: int) -> Tensor:
-        """What 1 of a feature adds to the activations, `(channel,)`."""
+        """The change of the site's activations for a feature activation of 1, `(channel,)`."""
         if not 0 <= feature < self.features:
             raise InvalidInputError(f"there is no feature {feature}", field="feature", cure=f"0 to {self.features - 1}")
         return self.decoder[feature] * self.scale

@@ -1,6 +1,6 @@
-"""An autoencoder's features in a policy that acts: its reconstruction put in, a feature turned up or down.
+"""Edits of a policy by a sparse autoencoder: put in its reconstruction, or scale one of its features.
 
-What is made here are edits for `autoarm.interp.model.intervene` and, in a rollout, for
+The edits are for `autoarm.interp.model.intervene` and, in a rollout, for
 `autoarm.interp.methods.edited_policy`.
 """
 
@@ -21,7 +21,7 @@ from gym_autoarm.errors import InvalidInputError
 
 
 def splice(policy: Any, autoencoder: SparseAutoencoder) -> Edit:
-    """Put the reconstruction in the place of the activations, at all tokens of the autoencoder's site."""
+    """Replace the activations by their reconstruction, at all tokens of the autoencoder's site."""
     axes = site_axes(policy, autoencoder.site)
 
     def change(values: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def splice(policy: Any, autoencoder: SparseAutoencoder) -> Edit:
     return Edit(change)
 
 
-def steer(
+def scale_feature(
     policy: Any,
     autoencoder: SparseAutoencoder,
     feature: int,
@@ -38,19 +38,19 @@ def steer(
     factor: float = 0.0,
     add: float = 0.0,
 ) -> Edit:
-    """Turn a feature up or down and leave all else, also what the autoencoder cannot tell, as it is.
+    """Scale a feature or add to it; everything else, the reconstruction's error included, stays as it is.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
-        autoencoder: Of one of its sites.
+        autoencoder: An autoencoder of one of its sites.
         feature: Number of the feature.
-        factor: What its activation is multiplied by: 0 takes it out, 1 leaves it.
-        add: What is added to its activation after that, at every token.
+        factor: Factor of its activation: 0 removes it, 1 leaves it.
+        add: Added to its activation after that, at every token.
     """
     axes = site_axes(policy, autoencoder.site)
     direction = autoencoder.direction(feature)
     if not (np.isfinite(factor) and np.isfinite(add)):
-        raise InvalidInputError(f"{factor} and {add} are no numbers", field="factor", cure="give finite numbers")
+        raise InvalidInputError(f"{factor} and {add} are not both finite", field="factor", cure="give finite numbers")
 
     def change(values: Tensor) -> Tensor:
         tokens = to_tokens(values, axes)
@@ -62,7 +62,7 @@ def steer(
 
 
 def mean_edit(reference: NamedArray) -> Edit:
-    """Put one vector, the mean over observations and tokens, everywhere: what is left without any information.
+    """Replace all activations by one vector, their mean over observations and tokens, which holds no information.
 
     Args:
         reference: As `capture` returns it, of the whole site.
@@ -77,8 +77,8 @@ def mean_edit(reference: NamedArray) -> Edit:
 
 
 @dataclass(frozen=True, eq=False)
-class Spliced:
-    """The reconstruction in the place of the activations, as a recipe for `autoarm.interp.methods.edited_policy`."""
+class Reconstruct:
+    """The reconstruction in place of the activations: an intervention for `autoarm.interp.methods.edited_policy`."""
 
     autoencoder: SparseAutoencoder
 
@@ -89,22 +89,3 @@ class Spliced:
 
     def edits(self, policy: Any, batch: Any, rng: np.random.Generator) -> Mapping[str, Edit]:
         return {self.autoencoder.site: splice(policy, self.autoencoder)}
-
-
-@dataclass(frozen=True, eq=False)
-class Steered:
-    """One feature turned up or down, as a recipe for `autoarm.interp.methods.edited_policy`; see `steer`."""
-
-    autoencoder: SparseAutoencoder
-    feature: int
-    factor: float = 0.0
-    add: float = 0.0
-
-    @property
-    def label(self) -> str:
-        """A few words for tables."""
-        return f"feature {self.feature} of {self.autoencoder.site} times {self.factor:g} plus {self.add:g}"
-
-    def edits(self, policy: Any, batch: Any, rng: np.random.Generator) -> Mapping[str, Edit]:
-        edit = steer(policy, self.autoencoder, self.feature, factor=self.factor, add=self.add)
-        return {self.autoencoder.site: edit}

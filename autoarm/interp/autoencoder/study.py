@@ -1,4 +1,4 @@
-"""An autoencoder from beginning to end: trained, measured beside its controls, its features recorded for looking at."""
+"""Train a sparse autoencoder, measure it beside its controls, and save its features for the explorer."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
 METRICS: Final = "metrics.json"
 
 MEMORISED: Final = 0.2
-"""By how much a feature's memorisation exceeds chance before it counts as memorised."""
+"""A feature counts as memorised if its memorisation exceeds chance by more than this."""
 _JPEG: Final = 85
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """One autoencoder and how good it is on episodes that it was not trained on.
+    """One autoencoder, with its quality on episodes that it was not trained on.
 
     Attributes:
-        autoencoder: Itself.
-        quality: At activations.
-        action: At what the policy does; None for a control whose policy's actions mean nothing.
-        ranks: Its features, over all observations.
-        memorised: Part of the features that are there at all whose memorisation exceeds chance by `MEMORISED`.
+        autoencoder: The autoencoder.
+        quality: How well it reconstructs activations.
+        action: The policy's error with its reconstruction; None for the control with random weights.
+        ranks: Statistics of its features, over all observations.
+        memorised: Share of the active features whose memorisation exceeds chance by `MEMORISED`.
     """
 
     autoencoder: SparseAutoencoder
@@ -72,11 +72,11 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class AutoencoderStudy:
-    """What `study_autoencoder` finds.
+    """Result of `study_autoencoder`.
 
     Attributes:
         trained: The autoencoder of the policy first, then the controls, by name.
-        activations: Of the first one's features.
+        activations: Activations of the policy's autoencoder's features.
         sample: The observations.
     """
 
@@ -86,7 +86,7 @@ class AutoencoderStudy:
 
     @property
     def own(self) -> Trained:
-        """That of the policy itself."""
+        """The autoencoder of the policy itself."""
         return self.trained[OWN]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -111,16 +111,16 @@ def study_autoencoder(
     controls: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> AutoencoderStudy:
-    """Train on some episodes, measure on the others, and record the features over all.
+    """Train on some episodes, measure on the others, and collect the features' activations over all.
 
     Args:
-        policy: Around a LeRobot ACT.
+        policy: A `LeRobotPolicy` around an ACT.
         sample: Observations, as `autoarm.interp.observations.dataset_sample.sample_dataset` takes them from a dataset.
-        site: Whose activations.
-        options: Of training; its seed also chooses the episodes that are held out.
-        held_out: Part of the episodes.
-        controls: Train the same on a policy with random weights, and with a frozen decoder.
-        progress: Called with what is being trained, the activations seen and those to be seen.
+        site: Site of the activations.
+        options: Training options; their seed also chooses the held-out episodes.
+        held_out: Share of the episodes to hold out.
+        controls: Also train one on a policy with random weights, and one with a frozen decoder.
+        progress: Called with the name of the autoencoder, the activations seen so far and their total.
 
     Raises:
         IncompatiblePolicyError: If the policy is no ACT.
@@ -160,22 +160,22 @@ def run_autoencoder(
     reference: str = "",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """`study_autoencoder` on a dataset, saved in a folder that the feature explorer can open.
+    """Run `study_autoencoder` on a dataset, and save the result in a folder that the feature explorer can open.
 
     Args:
-        policy: Around a LeRobot ACT.
+        policy: A `LeRobotPolicy` around an ACT.
         dataset: LeRobotDataset folder.
-        site: Whose activations.
+        site: Site of the activations.
         out: Folder for weights, features, activations, observations and metrics.
-        options: Of training.
-        frames: How many to take, spread over the episodes.
+        options: Training options.
+        frames: Number of frames, spread over the episodes.
         controls: See `study_autoencoder`.
-        episodes: To act in simulation, with the activations as they are and again with the reconstruction; 0, none.
-        reference: What `load_policy` calls the policy, needed to act.
+        episodes: Simulated episodes, run with the activations and again with their reconstruction; none if 0.
+        reference: Name of the policy for `load_policy`, needed for the episodes.
         progress: See `study_autoencoder`.
 
     Returns:
-        What is written to the metrics' file.
+        The content of the metrics file.
     """
     options = options or TrainOptions()
     for name in (WEIGHTS, ACTIVATIONS, FEATURES, OBSERVATIONS, METRICS):
@@ -200,21 +200,21 @@ def run_autoencoder(
 
 
 def closed_loop(reference: str, autoencoder: SparseAutoencoder, episodes: int, seed: int) -> dict[str, Any]:
-    """Success of a policy, and of the same policy on reconstructions, in the same scenes at the training spots.
+    """Success of a policy with and without the reconstruction inside, in the same scenes at the training spots.
 
     Args:
-        reference: What `load_policy` takes.
-        autoencoder: Of one of its sites.
-        episodes: How many.
-        seed: Of the scenes.
+        reference: Name of the policy for `load_policy`.
+        autoencoder: An autoencoder of one of its sites.
+        episodes: Number of episodes.
+        seed: Random seed of the scenes.
     """
     from autoarm.evaluation.evaluate import evaluate
-    from autoarm.interp.autoencoder.splice import Spliced
+    from autoarm.interp.autoencoder.splice import Reconstruct
     from autoarm.interp.methods.edited_policy import EditedPolicy
     from autoarm.statistics.paired import mcnemar_exact
 
     clean = evaluate(reference, episodes=episodes, seed=seed)
-    spliced = evaluate(EditedPolicy(reference, [Spliced(autoencoder)]), episodes=episodes, seed=seed)
+    spliced = evaluate(EditedPolicy(reference, [Reconstruct(autoencoder)]), episodes=episodes, seed=seed)
     outcomes = [[row.success for row in result.rows] for result in (clean, spliced)]
     return {
         "episodes": episodes,
@@ -225,7 +225,7 @@ def closed_loop(reference: str, autoencoder: SparseAutoencoder, episodes: int, s
 
 
 def save_study(study: AutoencoderStudy, out: Path) -> None:
-    """Write weights, features, their activations, and the observations with small pictures."""
+    """Write weights, features, their activations, and the observations with small images."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -282,7 +282,7 @@ def _train(
 
 
 def memorised_part(ranks: list[FeatureRank]) -> float:
-    """Part of the features that are there at all whose memorisation exceeds chance by `MEMORISED`."""
+    """Share of the active features whose memorisation exceeds chance by `MEMORISED`."""
     there = [rank for rank in ranks if rank.frequency > 0]
     if not there:
         return float("nan")
@@ -290,7 +290,7 @@ def memorised_part(ranks: list[FeatureRank]) -> float:
 
 
 def _json(value: Any) -> Any:
-    """JSON knows no NaN."""
+    """The value with None for NaN and infinity, which JSON lacks."""
     if isinstance(value, dict):
         return {key: _json(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,9 +1,8 @@
-"""Training by SAELens, whose trainer asks for an iterator of tensors and for nothing else."""
+"""Training with SAELens, whose trainer takes an iterator of tensors."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,35 +16,36 @@ from torch import Tensor
 from autoarm.interp.autoencoder.activations import TokenActivations, shuffled
 from autoarm.interp.autoencoder.model import SparseAutoencoder
 from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.extras import require_extra
 from gym_autoarm.rng import stream
 
 Kind = Literal["topk", "batchtopk", "jumprelu"]
-"""By which rule features are kept: the k largest of each token (Gao et al., arXiv:2406.04093), k a token on average
+"""Rule by which features are active: the k largest of each token (Gao et al., arXiv:2406.04093), k a token on average
 over a batch (Bussmann et al., arXiv:2412.06410), or all above a threshold that is learnt (Rajamanoharan et al.,
 arXiv:2407.14435), with a quadratic penalty on deviations from k."""
 
 _DECODER_NORM: Final = 0.1
 _BANDWIDTH: Final = 0.3
-"""Of JumpReLU's straight-through gradients, and where its thresholds begin, in standard deviations of the activations.
-Adam moves a threshold's logarithm by its rate a step: one that began near zero would not arrive in a short training."""
+"""Bandwidth of JumpReLU's straight-through gradients, and its initial threshold, in standard deviations of the
+activations. Adam moves a threshold's logarithm by the learning rate a step: from near zero, training would be long."""
 _SPARSITY: Final = 3e-2
 """Weight of the penalty on deviations from k, beside squared errors that sum to the number of channels at first."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train.
+    """Training options.
 
     Attributes:
-        kind: Rule by which features are kept.
-        features: How many there are to choose from.
-        k: How many are there at once: exactly, on average, or as the aim of a penalty.
-        samples: Activations seen in all, repeated as needed.
-        batch: At once.
-        learning_rate: Of Adam; falls to nought over the last fifth.
-        seed: Of the first weights and of the order.
-        frozen_decoder: Leave the features' directions as they were drawn: a control. What it does as well as the
-            trained one needs no learnt directions.
+        kind: Rule by which features are active.
+        features: Number of features.
+        k: Number of active features at a token: exactly, on average, or as the target of a penalty.
+        samples: Total number of activations seen, with repetition.
+        batch: Batch size.
+        learning_rate: Learning rate of Adam; falls to 0 over the last fifth.
+        seed: Random seed of the initial weights and of the order.
+        frozen_decoder: Keep the features' random initial directions: a control. Whatever it does as well as the
+            trained one needs no learned directions.
     """
 
     kind: Kind = "topk"
@@ -65,7 +65,9 @@ class TrainOptions:
         if self.batch < 2 or self.samples < self.batch:
             raise InvalidInputError(f"{self.samples} samples in batches of {self.batch}", field="samples", cure="more")
         if not self.learning_rate > 0:
-            raise InvalidInputError(f"{self.learning_rate}", field="learning_rate", cure="give a positive number")
+            raise InvalidInputError(
+                f"{self.learning_rate} is not positive", field="learning_rate", cure="give a positive number"
+            )
 
 
 def train_autoencoder(
@@ -76,9 +78,9 @@ def train_autoencoder(
     """Train an autoencoder on all tokens of some observations.
 
     Args:
-        activations: Of one site.
-        options: How.
-        progress: Called with the activations seen and those to be seen in all.
+        activations: Activations of one site.
+        options: Training options.
+        progress: Called with the activations seen so far and their total.
 
     Raises:
         InvalidInputError: If SAELens is not installed, or there are fewer activations than a batch holds.
@@ -102,7 +104,7 @@ def train_autoencoder(
             total_training_samples=steps * options.batch,
             train_batch_size_samples=options.batch,
             lr=options.learning_rate,
-            lr_end=options.learning_rate,  # asked for, though a constant rate falls to nought anyway
+            lr_end=options.learning_rate,  # required, though a constant rate falls to 0 anyway
             lr_decay_steps=steps // 5,
             lr_warm_up_steps=min(50, steps // 10),
             # Early enough that the auxiliary loss can revive the dead within a short training.
@@ -114,8 +116,7 @@ def train_autoencoder(
 
 
 def _saelens() -> tuple[Any, Any, Any]:
-    if importlib.util.find_spec("sae_lens") is None:
-        raise InvalidInputError("SAELens is not installed", field="sae", cure='pip install "autoarm[sae]"')
+    require_extra("sae_lens", "SAELens", "sae")
     # By name: it carries no types, and its evaluation, which is bound to language models, is never touched.
     return (
         import_module("sae_lens.saes"),
@@ -152,7 +153,7 @@ def _watched(source: Any, steps: int, options: TrainOptions, progress: Callable[
 
 
 def _frozen(sae: Any, site: str, options: TrainOptions, mean: Any, scale: float) -> SparseAutoencoder:
-    """The form that all kinds have in common: directions of length 1, everything else in their measure."""
+    """The form that all kinds share: decoder directions of length 1, everything else scaled to match."""
     state: dict[str, Tensor] = {name: value.detach().clone().cpu() for name, value in sae.state_dict().items()}
     sae.process_state_dict_for_saving_inference(state)
     decoder = state["W_dec"].float()

@@ -1,4 +1,4 @@
-"""Absorption: by which tokens the arm's state reaches the action."""
+"""Plot of absorption: through which tokens the arm's state reaches the action."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _WAYS = {
 
 
 def absorption_bars(found: Mapping[str, Absorption]) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw the shares of the state's effect on the action, mean over observations, dots for some of these.
+    """Draw the shares of the state's effect on the action: bars for means, dots for observations.
 
     Args:
-        found: By what they are of, such as the policy.
+        found: Results by name, such as that of the policy.
 
     Returns:
         The figure, and a row for each bar.

@@ -1,4 +1,4 @@
-"""A picture of cross-attention: the cameras' frames one above the other, tinted on one scale."""
+"""Figure of cross-attention: the cameras' frames one above the other, tinted on one scale."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_NUMBERS: Final = 48
-"""Cells in a grid up to which each gets its number written in; beyond, they would not be readable."""
+"""Largest number of cells of a grid that get their value written in; more would not be readable."""
 _PAPER: Final = 245
 """Grey level under the colour bar."""
 
 
 def attention_figure(frames: Mapping[str, Frame], attention: CrossAttention) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw where a policy looked, mean over heads and slots.
+    """Draw cross-attention over the frames, mean over heads and slots.
 
     Args:
-        frames: RGB uint8 frame of each camera in the attention's layout, as the policy was shown it.
-        attention: Of one decoder layer.
+        frames: RGB uint8 frame of each camera in the attention's layout, as the policy got it.
+        attention: Cross-attention of one decoder layer.
 
     Returns:
         The figure, and a row for each token with its share of the attention.
@@ -65,7 +65,7 @@ def attention_figure(frames: Mapping[str, Frame], attention: CrossAttention) -> 
 
 
 def attention_rows(attention: CrossAttention) -> list[dict[str, Any]]:
-    """The data of the figure: the share of every token, mean over heads and slots."""
+    """Rows of the figure's data: the share of every token, mean over heads and slots."""
     rows: list[dict[str, Any]] = [
         {"token": name, "row": "", "column": "", "share": float(attention.token(name).mean())}
         for name in attention.layout.vectors

@@ -1,4 +1,4 @@
-"""Attribution: patches that raise or lower a number over the frames, and how far the map is to be believed."""
+"""Figures of attribution: the contribution of each patch over the frames, and the curves that test it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def attribution_overlay(
     Args:
         frames: RGB uint8 by camera, `(h, w, 3)`.
         patches: Contributions by camera, `(row, column)`.
-        what: The number they contribute to, for the scale.
+        what: Name of the number, for the scale.
 
     Returns:
         The figure, and a row for each patch.
@@ -64,7 +64,7 @@ def faithfulness_curves(curves: Mapping[str, Curves]) -> tuple[Figure, list[dict
     """Draw deletion and insertion curves of some methods against random orders.
 
     Args:
-        curves: By method, of one observation.
+        curves: Curves of one observation, by method.
 
     Returns:
         The figure, and a row for each point.

@@ -1,4 +1,4 @@
-"""Lenses: what would be done, and what is seen, layer by layer."""
+"""Figures of the action lens and the image lens, layer by layer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def action_lens_curves(
     lenses: Mapping[str, ActionLens], targets: Mapping[str, ArrayLike] | None = None
 ) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw how far what is decoded after each layer is from what the policy does, or from a target.
+    """Draw the distance of the chunk decoded after each layer from the policy's own, or from a target.
 
     Args:
-        lenses: By what they are of, such as trained and untrained positions.
-        targets: Chunks to be compared with, by the same names; what each policy does by default.
+        lenses: Lenses by name, such as trained and untrained positions.
+        targets: Target chunks by the same names; by default those of the policy.
 
     Returns:
         The figure, and a row for each point.
@@ -61,13 +61,13 @@ def action_lens_curves(
 def image_lens_strip(
     lenses: Mapping[str, ImageLens], frames: NDArray[np.uint8], chosen: ArrayLike, camera: int = 0
 ) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw frames as they were and, row by row, as each site shows them.
+    """Draw frames and, row by row, their reconstructions from each site.
 
     Args:
-        lenses: By site.
-        frames: As the lenses were given them.
+        lenses: Lenses by site.
+        frames: The frames that were given to the lenses.
         chosen: Numbers of a few frames.
-        camera: Which of the cameras.
+        camera: Number of the camera.
 
     Returns:
         The figure, and a row for each site and frame with its error.

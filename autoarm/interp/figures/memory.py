@@ -1,4 +1,4 @@
-"""Units of an MLP: where on the table they answer, and over how many episodes their answers spread."""
+"""Figures of an MLP's units: their activations over the table, and how a statistic spreads over the units."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def unit_fields(
     answers: ArrayLike, positions: ArrayLike, units: ArrayLike, scores: ArrayLike
 ) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw the answers of a few units over the table, as the top camera sees it.
+    """Draw the activations of a few units over the table, as the top camera sees it.
 
     Args:
-        answers: `(n, unit)`, of all units.
-        positions: Of the cube, metres, `(n, 2)`.
-        units: Numbers of those to draw.
+        answers: Activations of all units, `(n, unit)`.
+        positions: Positions of the cube, metres, `(n, 2)`.
+        units: Numbers of the units to draw.
         scores: R² of the fields of all units, `(unit,)`.
 
     Returns:
@@ -61,11 +61,11 @@ def unit_fields(
 
 
 def unit_histogram(values: ArrayLike, what: str) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw how a number spreads over the units, such as the R² of their fields; units without one are left out.
+    """Draw a histogram of a statistic of the units, such as the R² of their fields; NaN is left out.
 
     Args:
-        values: `(unit,)`.
-        what: The number, for the axis.
+        values: The statistic, `(unit,)`.
+        what: Its name, for the axis.
     """
     numbers = np.asarray(values, np.float64)
     known = numbers[np.isfinite(numbers)]

@@ -1,4 +1,4 @@
-"""Probes: how well each target is read off each site, beside the control."""
+"""Figures of probes: scores of each target at each site, beside the control."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def probe_table(scores: Sequence[ProbeScore]) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw a cell for each site and target: its score, and its control's below it; one block a split.
+    """Draw a cell for each site and target: its score, and its control's below it; one block for each split.
 
     Args:
         scores: As `probe_sites` returns them.
@@ -59,7 +59,7 @@ def _draw(axes: Axes, scores: Sequence[ProbeScore], sites: Sequence[str], target
 
 
 def channel_histogram(scores: ChannelScores) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw how many channels tell the classes apart how well, by the leaky split and by the one that holds."""
+    """Draw histograms of the channels' balanced accuracy, with leaky folds and with folds by group."""
     rows = [
         {"channel": number, "leaky": float(leaky), "grouped": float(grouped)}
         for number, (leaky, grouped) in enumerate(zip(scores.leaky, scores.grouped, strict=True))

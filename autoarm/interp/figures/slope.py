@@ -1,4 +1,4 @@
-"""Slopes: whether a policy copies the nearest demonstration or follows the expert, place by place."""
+"""Figures of slopes: whether a policy copies the nearest demonstration or follows the expert, by position."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def slope_scatter(
     """Draw the slope at each position against its distance from the nearest demonstration.
 
     Args:
-        slopes: By what they are of, such as a policy or a part of one; all at the same positions.
-        distances: Of each position from the nearest demonstration, metres, `(position,)`.
+        slopes: Slopes by name, such as a policy or a part of one; all at the same positions.
+        distances: Distance of each position from the nearest demonstration, metres, `(position,)`.
         inside: Whether each position lies within the hull of the demonstrations, `(position,)`.
 
     Returns:
@@ -70,9 +70,9 @@ def slope_map(slope: Slope, positions: ArrayLike, known: ArrayLike) -> tuple[Fig
     """Draw the slope at each position over the table, as the top camera sees it.
 
     Args:
-        slope: Of one policy.
-        positions: Metres, `(position, 2)`.
-        known: Where demonstrations were, metres, `(m, 2)`.
+        slope: Slopes of one policy.
+        positions: Their positions, metres, `(position, 2)`.
+        known: Positions of the demonstrations, metres, `(m, 2)`.
     """
     places, spots = np.asarray(positions, np.float64), np.asarray(known, np.float64)
     (x_low, x_high), (y_low, y_high) = spec.WORK_AREA

@@ -1,4 +1,4 @@
-"""Tracing: how much of an action's change each layer, token group and part carries."""
+"""Figure of causal tracing: how much of an action's change each layer, token group and part carries."""
 
 from __future__ import annotations
 

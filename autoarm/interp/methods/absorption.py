@@ -1,4 +1,4 @@
-"""By which way the arm's state reaches the action: by its own token, or by pixel tokens that have absorbed it.
+"""How the arm's state reaches the action: through its own token, or through pixel tokens that have absorbed it.
 
 The policy is shown the same frames with another state. How much of the action's change goes with the state token at the
 encoder's output is its direct effect; how much with the pixel tokens, into which the encoder's attention has carried
@@ -8,18 +8,17 @@ NaN there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from autoarm.interp.methods.ablation import NOISE, Effects, normalised_effect
+from autoarm.interp.methods.ablation import NOISE, Effects, chunk_distance, normalised_effect
 from autoarm.interp.methods.probes import group_folds, predict_numbers, project, r_squared
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import Batch, capture
-from autoarm.interp.model.intervene import Edit, block, chosen, intervene, replace
+from autoarm.interp.model.intervene import block, chosen, predict_chunks, replace
 from autoarm.interp.model.tokens import STATE, TokenLayout, check_act, token_layout
 from gym_autoarm.errors import InvalidInputError
 
@@ -30,10 +29,10 @@ _OUT: Final = "encoder.out"
 
 @dataclass(frozen=True, eq=False)
 class Absorption:
-    """Effects of another state under the same frames, `(batch,)` each, in shares of the total one.
+    """Effects of another state with the same frames, `(batch,)` each, as shares of the total effect.
 
     Attributes:
-        total: Root mean square by which it moves the normalised chunk.
+        total: Root mean square by which the other state moves the normalised chunk.
         direct: Through the state token at the encoder's output alone.
         indirect: Through the pixel tokens there alone.
         rest: Through the latent and other tokens there alone.
@@ -47,19 +46,19 @@ class Absorption:
     blocked: Effects
 
     def means(self) -> dict[str, float]:
-        """Over the observations that answer to the state at all; NaN if none does."""
+        """Means over the observations whose action depends on the state at all; NaN if there is none."""
         shares = {name: getattr(self, name) for name in ("direct", "indirect", "rest", "blocked")}
         used = np.isfinite(self.direct)
         return {name: float(values[used].mean()) if used.any() else float("nan") for name, values in shares.items()}
 
 
 def absorption(policy: Any, batch: Batch, states: ArrayLike, together: int = 8) -> Absorption:
-    """Give the policy other states with the same frames, and patch what leaves the encoder.
+    """Give the policy other states with the same frames, and patch the encoder's output.
 
     Args:
         policy: A LeRobot `ACTPolicy` with a state and a camera.
         batch: Observations.
-        states: Others, normalised like those of `batch`, `(batch, joint)`.
+        states: Other states, normalised like those of `batch`, `(batch, joint)`.
         together: Most observations in one forward pass, which memory depends on.
 
     Raises:
@@ -84,23 +83,25 @@ def _absorption(policy: Any, clean: Batch, source: Batch, layout: TokenLayout) -
     others = np.setdiff1d(np.arange(layout.size), state)
     layers = range(len(check_act(policy).model.encoder.layers))
     blocks = {f"encoder.{n}.attention.weights": block({"query": others, "token": state}) for n in layers}
-    with backbone_once(policy, clean, source) as (start, goal):
+    with precomputed_feature_maps(policy, clean, source) as (start, goal):
         there = capture(policy, [goal], [_OUT, "action"])
-        first = _run(policy, start, {})
+        first = predict_chunks(policy, [start])
         target = there["action"].values
         direct, indirect, other = (
-            normalised_effect(first, _run(policy, start, {_OUT: replace(chosen(there[_OUT], at), at)}), target)
+            normalised_effect(
+                first, predict_chunks(policy, [start], {_OUT: replace(chosen(there[_OUT], at), at)}), target
+            )
             for at in ({"token": tokens} for tokens in (state, pixels, rest))
         )
         # Blocking alone moves the action too; what the state still does is the difference that it makes then.
-        left = _run(policy, goal, blocks).astype(np.float64) - _run(policy, start, blocks)
-    total = np.sqrt(((target.astype(np.float64) - first) ** 2).mean(axis=(1, 2)))
+        left = predict_chunks(policy, [goal], blocks).astype(np.float64) - predict_chunks(policy, [start], blocks)
+    total = chunk_distance(target, first)
     blocked = normalised_effect(first, first + left, target)
     return total, direct, indirect, other, blocked
 
 
-def used(found: Absorption) -> float:
-    """Share of the observations in which the action answers to the state at all."""
+def responsive_share(found: Absorption) -> float:
+    """Share of the observations whose action depends on the state at all."""
     return float((found.total >= NOISE).mean())
 
 
@@ -118,25 +119,25 @@ def with_states(batch: Batch, states: ArrayLike) -> dict[str, Any]:
 def state_in_pixels(
     policy: Any, batch: Batch, states: ArrayLike, groups: ArrayLike, limit: int = 1024
 ) -> dict[str, tuple[float, float]]:
-    """How well the state is read off the pixel tokens, layer by layer: the one that was given, and the one it replaced.
+    """How well a probe reads the state off the pixel tokens, layer by layer: the given state, and the one it replaced.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
         batch: Observations, more than a few.
-        states: Given in place of their own, and unrelated to them, `(batch, joint)`.
-        groups: Of every observation, such as its episode; kept on one side of the split.
-        limit: As in `collect_features`.
+        states: States given in place of the real ones and unrelated to them, `(batch, joint)`.
+        groups: Group of every observation, such as its episode; a group is kept on one side of the split.
+        limit: Most features, as in `collect_features`.
 
     Returns:
         For the encoder's input and the output of each layer, R² of the given and of the replaced states. The second
-        is read off the frames, which show the arm.
+        can be read because the frames show the arm.
     """
     own = batch["observation.state"].double().cpu().numpy()
     given = np.asarray(states, np.float64)
     layout = token_layout(policy, batch)
     pixels = np.concatenate([layout.indices(camera) for camera in layout.grids])
     sites = ["tokens.in", *(f"encoder.{n}.out" for n in range(len(check_act(policy).model.encoder.layers)))]
-    with backbone_once(policy, with_states(batch, given)) as (shown,):
+    with precomputed_feature_maps(policy, with_states(batch, given)) as (shown,):
         found = capture(policy, [shown], sites)
     scores = {}
     folds = group_folds(groups)
@@ -146,10 +147,3 @@ def state_in_pixels(
         both = r_squared(np.concatenate([given, own], axis=1), predicted)
         scores[site] = float(np.nanmean(both[: own.shape[1]])), float(np.nanmean(both[own.shape[1] :]))
     return scores
-
-
-def _run(policy: Any, batch: Batch, edits: Mapping[str, Edit]) -> NDArray[np.float32]:
-    if not edits:
-        return capture(policy, [batch], ["action"])["action"].values
-    with intervene(policy, edits):
-        return capture(policy, [batch], ["action"])["action"].values

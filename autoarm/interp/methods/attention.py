@@ -1,6 +1,6 @@
-"""Where the decoder of a LeRobot ACT policy looks: its cross-attention, head by head, sorted by what the tokens are.
+"""Cross-attention of ACT's decoder in one forward pass, by head, token and camera.
 
-Every slot of the chunk (one future action) spreads an attention of 1 over the encoder's tokens.
+The attention of every slot of the chunk (one future action) sums to 1 over the encoder's tokens.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Weights = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 
 OVERLAY_COLOUR: Final = (0, 255, 200)
-"""RGB; a hue that neither table, arm, cube nor box has, and brighter than all of them."""
+"""RGB colour, unlike that of table, arm, cube and box, and brighter than all of them."""
 OVERLAY_OPACITY: Final = 0.65
-"""At the top of the scale; nought at its bottom."""
+"""Opacity at the top of the scale; 0 at its bottom."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class CrossAttention:
 
     Attributes:
         weights: `(heads, slots, tokens)`; sums to 1 over the tokens.
-        layout: What the tokens are.
+        layout: Layout of the tokens.
     """
 
     weights: Weights
@@ -58,7 +58,7 @@ class CrossAttention:
         return {name: self.camera(name).mean(axis=(0, 1)) for name in self.layout.grids}
 
     def shares(self) -> dict[str, float]:
-        """How the attention divides between tokens and cameras, mean over heads and slots; sums to 1."""
+        """Share of the attention on each camera and each other token, mean over heads and slots; sums to 1."""
         shares = {name: float(self.token(name).mean()) for name in self.layout.vectors}
         return shares | {name: float(grid.sum()) for name, grid in self.maps().items()}
 
@@ -72,7 +72,7 @@ class Capture:
 
 
 def capture_cross_attention(policy: Any, batch: Mapping[str, Tensor]) -> Capture:
-    """Predict a chunk and keep where the decoder looked. The policy, its action queue included, is left as it was.
+    """Predict a chunk and capture the decoder's cross-attention. The policy and its action queue are left as they were.
 
     Args:
         policy: A LeRobot `ACTPolicy`, of any size.
@@ -94,7 +94,7 @@ def capture_cross_attention(policy: Any, batch: Mapping[str, Tensor]) -> Capture
 
 
 def shared_scale(maps: Sequence[Weights]) -> float:
-    """The top of one scale for several maps: their largest value."""
+    """The largest value of several maps, for one colour scale."""
     return max((float(grid.max()) for grid in maps), default=0.0)
 
 

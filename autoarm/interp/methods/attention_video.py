@@ -1,4 +1,4 @@
-"""Attention over a whole episode: recorded from a dataset or a live run, kept as data, and drawn as a video."""
+"""Attention over a whole episode: recorded from a dataset or a live run, saved as data, and drawn as a video."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.evaluation.backend import Robot, check_body
+from autoarm.evaluation.backend import Robot, check_robot
 from autoarm.interp.methods.attention import OVERLAY_COLOUR, OVERLAY_OPACITY
 from autoarm.interp.methods.summary import effective_tokens, shares
+from autoarm.interp.model.arrays import save_arrays
 from autoarm.interp.model.tokens import TokenLayout, check_act, token_layout
-from autoarm.runtime.files import replacing
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Weights = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 Scale = Literal["shared", "camera"]
-"""One top of the scale for all cameras, which can then be compared, or one for each, which shows faint ones."""
+"""One colour scale for all cameras, which can then be compared, or one for each, which shows faint attention."""
 
 _BATCH: Final = 16
 """Frames that go through the network at once."""
@@ -35,10 +35,10 @@ _BATCH: Final = 16
 
 @dataclass(frozen=True)
 class Selection:
-    """What of the cross-attention to keep.
+    """Which part of the cross-attention to keep.
 
     Attributes:
-        layer: Of the decoder; negative numbers count from its end.
+        layer: Number of the decoder layer; negative numbers count from its end.
         head: One head, or the mean over all.
         slot: One slot of the chunk, or the mean over all.
     """
@@ -56,7 +56,7 @@ class Selection:
                 _check_number(name, number, 0, size)
 
     def of(self, weights: Weights) -> Weights:
-        """Those of one layer, `(..., head, slot, token)` to `(..., token)`."""
+        """The selected part of one layer's weights, `(..., head, slot, token)` to `(..., token)`."""
         heads = weights.mean(axis=-3) if self.head is None else weights[..., self.head, :, :]
         return np.asarray(heads.mean(axis=-2) if self.slot is None else heads[..., self.slot, :], np.float32)
 
@@ -72,9 +72,9 @@ class AttentionTrack:
 
     Attributes:
         weights: `(step, token)`; sums to 1 over the tokens.
-        effective: Over how many tokens each head of the layer spreads, mean over the slots kept, `(step, head)`.
-        layout: What the tokens are.
-        selection: What was kept.
+        effective: Effective number of tokens of each head of the layer, mean over the slots kept, `(step, head)`.
+        layout: Layout of the tokens.
+        selection: Which part of the attention was kept.
     """
 
     weights: Weights
@@ -90,15 +90,15 @@ class AttentionTrack:
         return self.weights[:, self.layout.camera(camera)]
 
     def shares(self) -> dict[str, Weights]:
-        """The part of each token that is no pixel, and of each camera, `(step)`; all sum to 1."""
+        """Share of the attention on each camera and each other token, `(step,)`; all sum to 1."""
         return shares(self.weights, self.layout)
 
     def ranges(self, scale: Scale, *, from_zero: bool = False) -> dict[str, tuple[float, float]]:
-        """What gets no colour and what gets the full one, by camera: the episode's smallest and largest values.
+        """Values that get no colour and full colour, by camera: the episode's smallest and largest.
 
         Args:
             scale: One range for all cameras, or one for each.
-            from_zero: Begin at nought, so that colour is in proportion; a mean over heads and slots, which is much the
+            from_zero: Begin at 0, so that colour is proportional to attention; a mean over heads and slots, nearly the
                 same everywhere, then shows no structure.
         """
         if scale not in get_args(Scale):
@@ -116,7 +116,7 @@ class AttentionTrack:
         return dict.fromkeys(each, (min(lows), max(tops)))
 
     def save(self, path: Path) -> None:
-        """Write all of it as npz, each camera's maps and each group's shares under names of their own besides."""
+        """Write it as npz, together with each camera's maps and each group's shares."""
         arrays: dict[str, NDArray[Any]] = {"weights": self.weights, "effective_tokens": self.effective}
         arrays |= {f"map.{camera}": self.maps(camera) for camera in self.layout.grids}
         arrays |= {f"share.{group}": values for group, values in self.shares().items()}
@@ -124,8 +124,7 @@ class AttentionTrack:
         arrays["selection"] = np.array([np.nan if number is None else number for number in chosen])
         arrays["vectors"] = np.array(self.layout.vectors, np.str_)
         arrays["cameras"] = np.array(list(self.layout.grids), np.str_)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its option
+        save_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> AttentionTrack:
@@ -144,17 +143,17 @@ class AttentionTrack:
 def dataset_attention(
     policy: Any, states: NDArray[np.float32], frames: Mapping[str, Frame], selection: Selection | None = None
 ) -> AttentionTrack:
-    """Where a policy looks at each frame of an episode that it did not act in.
+    """Attention of a policy at each frame of a recorded episode.
 
     Args:
         policy: A `LeRobotPolicy` around an ACT.
         states: Joint positions `(steps, 6)`.
-        frames: Of each camera `(steps, height, width, 3)`.
-        selection: What to keep; by default the last layer's mean.
+        frames: Frames of each camera, `(steps, height, width, 3)`.
+        selection: Which part to keep; by default the last layer's mean over heads and slots.
 
     Raises:
         IncompatiblePolicyError: If it is another kind of policy.
-        InvalidInputError: If the policy has no such layer, head or slot, or wants a camera that is not there.
+        InvalidInputError: If the policy has no such layer, head or slot, or needs a camera that `frames` lack.
     """
     from torch import cat
 
@@ -177,8 +176,8 @@ def dataset_attention(
             first.update(first or batch)
             yield batch
 
-    # The next frames are made ready while the network looks at these.
-    found = [values[site] for values in capture_each(act, ahead(batches()), resolve(act, [site]))]
+    # The next frames are prepared while the network runs on these.
+    found = [values[site] for values in capture_each(act, prefetch(batches()), resolve(act, [site]))]
     return _track([chosen.of(part) for part in found], found, token_layout(act, first), chosen)
 
 
@@ -192,21 +191,21 @@ def live_attention(
     time_limit: int = spec.TIME_LIMIT,
     robot: Robot | None = None,
 ) -> tuple[AttentionTrack, dict[str, Frame], bool]:
-    """Run a policy and record where it looks at every step; its actions are what they would be anyway.
+    """Run a policy for an episode and record its attention at every step, without changing its actions.
 
     Args:
         policy: A `LeRobotPolicy` around an ACT.
         scene: Where the episode starts.
-        seed: Of the policy and the env.
-        selection: What to keep.
+        seed: Random seed of the policy and the environment.
+        selection: Which part to keep.
         image_size: Height and width of the frames.
         time_limit: Steps before the episode is given up.
-        robot: A real arm to act with, instead of the simulated one; its frames are of its own size.
+        robot: A real arm to act with instead of the simulated one; `image_size` is then that of its cameras.
 
     Returns:
         The track, each camera's frames `(steps, height, width, 3)`, and whether the cube came to lie in the box.
     """
-    from autoarm.evaluation.evaluate import PolicySource
+    from autoarm.evaluation.source import PolicySource
     from autoarm.interp.methods.recorder import record_attention
 
     chosen = selection or Selection()
@@ -223,7 +222,7 @@ def live_attention(
         layouts.append(step.layout)
 
     if robot is not None:
-        check_body(robot, policy)
+        check_robot(robot, policy)
         scene, image_size = robot.scene(scene), robot.image_size
     env = PolicySource(policy, image_size=image_size, time_limit=time_limit, robot=robot).make_env(cameras=True)
     try:
@@ -256,14 +255,14 @@ def write_video(
     *,
     from_zero: bool = False,
 ) -> None:
-    """Write the cameras side by side, tinted where the policy looked, with the shares and the scale above.
+    """Write the cameras side by side, tinted by attention, with the shares and the colour scale above.
 
     Args:
         path: Ending in `.mp4`.
-        track: Of the same steps as the frames.
-        frames: Of each camera in the track's layout `(steps, height, width, 3)`, all of one height.
+        track: Attention at the same steps as the frames.
+        frames: Frames of each camera in the track's layout `(steps, height, width, 3)`, all of one height.
         scale: One scale for all cameras, or one for each.
-        from_zero: Begin the scale at nought instead of at the smallest value.
+        from_zero: Begin the scale at 0 instead of at the smallest value.
     """
     from autoarm.evaluation.video import VideoWriter, caption
 
@@ -287,18 +286,18 @@ def write_video(
 
     # Frames are drawn while those before them are compressed.
     with VideoWriter(path) as video:
-        for frame in ahead(map(drawn, range(len(track)))):
+        for frame in prefetch(map(drawn, range(len(track)))):
             video.write(frame)
 
 
 def tint(frame: Frame, grid: Weights, top: float, low: float = 0.0) -> Frame:
-    """What `autoarm.interp.methods.attention.overlay` draws, to a grey level, by a table a patch for the sake of speed.
+    """As `autoarm.interp.methods.attention.overlay`, to within one grey level, but fast: by a lookup table a patch.
 
     Args:
         frame: RGB uint8 `(height, width, 3)`.
         grid: `(rows, columns)`.
         top: The value that gets the full colour.
-        low: The value, and those below it, that get none.
+        low: The value that gets no colour, as do those below it.
     """
     import cv2
 
@@ -317,8 +316,8 @@ def tint(frame: Frame, grid: Weights, top: float, low: float = 0.0) -> Frame:
     return tinted
 
 
-def ahead[T](items: Iterable[T], count: int = 4) -> Iterator[T]:
-    """The same items in order, made by a thread of their own, some of them before they are asked for."""
+def prefetch[T](items: Iterable[T], count: int = 4) -> Iterator[T]:
+    """The same items in order, made ahead of time by another thread, `count` at most."""
     with ThreadPoolExecutor(1) as thread:
         source = iter(items)
         end = object()
@@ -329,7 +328,7 @@ def ahead[T](items: Iterable[T], count: int = 4) -> Iterator[T]:
 
 
 def _scale_label(scale: Scale, ranges: Mapping[str, tuple[float, float]]) -> str:
-    """What no colour and the full colour mean, of a patch's share of the attention."""
+    """A caption: the share of the attention that no colour and full colour mean for a patch."""
     if scale == "shared":
         low, top = next(iter(ranges.values()), (0.0, 0.0))
         return f"a patch: no colour {low:.1%}, full {top:.1%}"

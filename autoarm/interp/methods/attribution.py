@@ -1,8 +1,8 @@
-"""Attribution: how much each pixel and joint has to do with a number that the action gives, and whether that is so.
+"""Attribution: how much each pixel and joint contributes to a number computed from the action, and tests of that.
 
-Integrated gradients (Sundararajan et al., arXiv:1703.01365) and feature ablation come from Captum. What a number is,
-such as the first goal of the shoulder, is the caller's choice. A map is believed only as far as hiding what it ranks
-high moves that number more than hiding patches at random does: the deletion and insertion curves.
+Integrated gradients (Sundararajan et al., arXiv:1703.01365) and feature ablation come from Captum. The caller
+chooses the number, such as the first goal of the shoulder. A map is faithful only as far as hiding the patches that it
+ranks highest changes the number more than hiding random ones does: see the deletion and insertion curves.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ Target = Callable[[Tensor], Tensor]
 """From normalised chunks `(batch, slot, action)` to one number an observation, `(batch,)`."""
 
 COMPLETE: Final = 0.01
-"""Share of the difference to the baseline by which integrated gradients may miss it."""
+"""Largest error of integrated gradients' sum, as a share of the difference to the baseline."""
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What each input contributes to a number.
+    """The contribution of each input to a number.
 
     Attributes:
-        inputs: By the policy's name of the input; as large as it, or for ablation with a value for each patch
-            `(batch, row, column)` of a camera.
+        inputs: By the policy's name of the input, in its shape; from feature ablation a camera has a value for each
+            patch, `(batch, row, column)`.
         value: The number, `(batch,)`.
         baseline: The number on the baseline, `(batch,)`.
-        error: What the contributions' sum misses of the difference, relative to it, `(batch,)`; NaN for ablation,
-            whose contributions do not add up.
-        steps: On the way from the baseline; 0 for ablation.
+        error: Difference between the contributions' sum and `value - baseline`, relative to that, `(batch,)`; NaN for
+            ablation, whose contributions do not add up.
+        steps: Steps of the integration; 0 for ablation.
     """
 
     inputs: dict[str, Array]
@@ -72,15 +72,15 @@ def integrated_gradients(
 ) -> Attribution:
     """Contributions of every pixel and joint, which sum to the difference between observation and baseline.
 
-    The number of steps is doubled until they do so to `COMPLETE`, or there are `most_steps`: see `error`.
+    The number of steps is doubled until the sum is within `COMPLETE`, or `most_steps` are reached: see `error`.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
         batch: Observations.
-        target: The number.
-        baseline: What to start from, one observation for all or as many, such as `mean_observation`.
-        steps: To begin with.
-        most_steps: To end with.
+        target: Computes the number from the action.
+        baseline: Where integration starts: one observation for all or as many, such as `mean_observation`.
+        steps: Steps of the first attempt.
+        most_steps: Most steps.
         together: Most observations in one forward and backward pass, which memory depends on.
     """
     from captum.attr import IntegratedGradients  # type: ignore[import-untyped]
@@ -102,39 +102,35 @@ def integrated_gradients(
 
 
 def feature_ablation(policy: Any, batch: Batch, target: Target, baseline: Batch) -> Attribution:
-    """By how much the number falls when one patch of a camera, or one joint, is replaced by the baseline's.
+    """How much the number falls when one patch of a camera, or one joint, is replaced by the baseline's.
 
-    Patches are those that the policy's own tokens stand for.
+    Patches are the image regions of the policy's own tokens.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
         batch: Observations.
-        target: The number.
-        baseline: What to put there, one observation for all or as many.
+        target: Computes the number from the action.
+        baseline: Source of the replacements: one observation for all or as many.
     """
     from captum.attr import FeatureAblation
 
     names, inputs, start = _prepare(policy, batch, baseline)
     layout = token_layout(policy, batch)
-    masks, count = [], 0
-    for name, values in zip(names, inputs, strict=True):
-        mask = patch_numbers(layout, name, tuple(values.shape[1:]))
-        masks.append(torch.from_numpy(mask + count)[None].to(values.device))
-        count += int(mask.max()) + 1
+    masks = tuple(numbers[None] for numbers in _numbered(layout, names, inputs)[0])
     with torch.no_grad(), _function(policy, names, target) as function:
-        found = FeatureAblation(function).attribute(inputs, start, feature_mask=tuple(masks))
+        found = FeatureAblation(function).attribute(inputs, start, feature_mask=masks)
         value, base = function(*inputs), function(*start)
     arrays = {}
     for name, part in zip(names, found, strict=True):
         grid = layout.grids.get(camera_name(name))
-        # All of a patch has the patch's value.
+        # All pixels of a patch have the same value.
         arrays[name] = to_numpy(part) if grid is None else _corner_of_patches(to_numpy(part), grid)
     nothing = np.full(len(value), np.nan, np.float32)
     return Attribution(arrays, to_numpy(value), to_numpy(base), nothing)
 
 
 def mean_observation(batch: Batch, policy: Any) -> dict[str, Any]:
-    """The mean of the batch, as one observation: a baseline without cube or pose of its own."""
+    """The mean of the batch as one observation: a baseline without a distinct cube or pose."""
     return {key: batch[key].mean(dim=0, keepdim=True) for key in policy.config.input_features}
 
 
@@ -169,14 +165,14 @@ def patch_sums(attribution: Mapping[str, Array], layout: TokenLayout) -> dict[st
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The number of one observation as patches and joints go or come, as shares of what the baseline lacks.
+    """The number as patches and joints are hidden or shown: 0 is the baseline's, 1 the observation's.
 
     Attributes:
-        fraction: Of patches and joints, `(point,)`.
-        deletion: Those ranked highest go first: 1 at the start, 0 at the end.
-        insertion: They come first: 0 at the start, 1 at the end.
-        random_deletion: In random orders, `(draw, point)`.
-        random_insertion: The same.
+        fraction: Share of patches and joints hidden or shown, `(point,)`.
+        deletion: The highest ranked are hidden first: 1 at the start, 0 at the end.
+        insertion: The highest ranked are shown first: 0 at the start, 1 at the end.
+        random_deletion: Deletion in random orders, `(draw, point)`.
+        random_insertion: Insertion in random orders, `(draw, point)`.
     """
 
     fraction: Array
@@ -186,7 +182,7 @@ class Curves:
     random_insertion: Array
 
     def area(self, name: str) -> float:
-        """Under a curve; of a faithful map small for deletion and large for insertion."""
+        """The area under a curve; a faithful map has a small one for deletion and a large one for insertion."""
         curve = getattr(self, name)
         mean = curve.mean(axis=0) if curve.ndim == 2 else curve
         return float(np.trapezoid(mean, self.fraction))
@@ -208,30 +204,26 @@ def curves(
     Args:
         policy: A LeRobot `ACTPolicy`.
         batch: One observation.
-        target: The number.
-        baseline: One observation, which stands in for what is hidden.
+        target: Computes the number from the action.
+        baseline: One observation, which replaces what is hidden.
         importance: As `patch_sums` or `feature_ablation` gives them. Where the number is below the baseline's,
             contributions that lower it rank highest.
         rng: Draws the random orders.
-        points: Of each curve, both ends included.
-        draws: Random orders.
+        points: Points of each curve, both ends included.
+        draws: Number of random orders.
         together: Most observations in one forward pass.
     """
     names, inputs, start = _prepare(policy, batch, baseline)
     if len(inputs[0]) != 1 or points < 2:
         raise InvalidInputError("one observation and two points are needed", field="batch", cure="give one")
     layout = token_layout(policy, batch)
-    numbers, count = [], 0
-    for name, values in zip(names, inputs, strict=True):
-        mask = patch_numbers(layout, name, tuple(values.shape[1:])) + count
-        numbers.append(torch.from_numpy(mask).to(values.device))
-        count = int(mask.max()) + 1
+    numbers, count = _numbered(layout, names, inputs)
     scores = np.concatenate([np.asarray(importance[name], np.float64)[0].ravel() for name in names])
     if len(scores) != count:
         raise InvalidInputError(f"{len(scores)} contributions for {count} patches and joints", field="importance")
     fraction = np.linspace(0, 1, points)
-    # The ends are known: observation and baseline. Measured again in a batch of another size they would be off by its
-    # rounding, which a small difference between the two magnifies.
+    # The ends are known: observation and baseline. In a batch of another size they would be rounded differently, which
+    # a small difference between the two magnifies.
     between = fraction[1:-1]
     with torch.no_grad(), _function(policy, names, target) as function:
         value, base = float(function(*inputs)), float(function(*start))
@@ -298,6 +290,16 @@ def _prepare(policy: Any, batch: Batch, baseline: Batch) -> tuple[list[str], tup
             raise InvalidInputError(f"{tuple(base.shape)} for {tuple(values.shape)}", field=f"baseline {name}")
         start.append(base.expand_as(values).clone())
     return names, inputs, tuple(start)
+
+
+def _numbered(layout: TokenLayout, names: Sequence[str], inputs: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+    """The patch or joint of each value of the inputs, numbered through all of them, and how many there are."""
+    numbers, count = [], 0
+    for name, values in zip(names, inputs, strict=True):
+        mask = patch_numbers(layout, name, tuple(values.shape[1:])) + count
+        numbers.append(torch.from_numpy(mask).to(values.device))
+        count = int(mask.max()) + 1
+    return numbers, count
 
 
 def _in_parts(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], together: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""A checkpoint that acts with something changed inside: open-loop effects put to the test in closed loop.
+"""A checkpoint that acts with interventions inside: the test in closed loop of effects measured open loop.
 
-What is changed is described by a recipe, plain data that travels to worker processes and is written into results;
-`evaluate` and `run_episodes` take an `EditedPolicy` like any other.
+What is changed is described by interventions: plain data that is sent to worker processes and written into results.
+`evaluate` and `run_episodes` take an `EditedPolicy` like any other policy.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.interp.methods.knockout import Kind, Part, removal
-from autoarm.interp.methods.steering import add, as_long
-from autoarm.interp.methods.token_mask import attended, most_attended, see_only
+from autoarm.interp.methods.knockout import Kind, Part, ablation_edit
+from autoarm.interp.methods.steering import add, random_directions
+from autoarm.interp.methods.token_mask import keep_tokens, most_attended, token_attention
 from autoarm.interp.model.capture import Batch
 from autoarm.interp.model.intervene import Edit, intervene
-from autoarm.interp.model.intervene import replace as put
 from autoarm.interp.model.named_array import NamedArray
 from autoarm.interp.model.tokens import check_act
 from autoarm.interp.model.wrapped_policy import WrappedPolicy
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from autoarm.policies.lerobot import LeRobotPolicy
 
 
-class Recipe(Protocol):
-    """What to change, observation by observation."""
+class Intervention(Protocol):
+    """A change inside the policy, made anew for each observation."""
 
     @property
     def label(self) -> str:
@@ -46,19 +45,19 @@ class Recipe(Protocol):
         Args:
             policy: LeRobot's `ACTPolicy`, not edited.
             batch: The observation.
-            rng: Of the episode.
+            rng: Random numbers of the episode.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Without:
-    """A part is taken out.
+class Ablate:
+    """Ablate a part.
 
     Attributes:
-        part: See `autoarm.interp.methods.knockout`.
-        kind: How.
-        reference: Of the part's site, for `mean` and `resample`.
+        part: The part; see `autoarm.interp.methods.knockout`.
+        kind: With what its values are replaced.
+        reference: Captured values of the part's site, for `mean` and `resample`.
     """
 
     part: Part
@@ -70,17 +69,17 @@ class Without:
         return f"without {self.part.name} ({self.kind})"
 
     def edits(self, policy: Any, batch: Batch, rng: np.random.Generator) -> Mapping[str, Edit]:
-        return {self.part.site: removal(self.part, self.kind, self.reference, rng)}
+        return {self.part.site: ablation_edit(self.part, self.kind, self.reference, rng)}
 
 
 @dataclass(frozen=True, eq=False)
-class Pushed:
-    """A site is moved, as by `autoarm.interp.methods.steering.LinearProbe.push`.
+class Steer:
+    """Add a steering vector to a site, such as `autoarm.interp.methods.steering.LinearProbe.steering_vector` gives.
 
     Attributes:
-        site: Where.
-        change: Added to its values, `(*shape)`.
-        random: Whether a random direction as long, drawn for each episode, takes its place: the control.
+        site: Name of the site.
+        change: The vector, in the shape of the site's values without the batch.
+        random: Add a random direction of the same length instead, drawn for each episode: the control.
     """
 
     site: str
@@ -92,17 +91,17 @@ class Pushed:
         return f"{self.site} {'moved at random' if self.random else 'moved'}"
 
     def edits(self, policy: Any, batch: Batch, rng: np.random.Generator) -> Mapping[str, Edit]:
-        return {self.site: add(as_long(self.change[None], rng)[0] if self.random else self.change)}
+        return {self.site: add(random_directions(self.change[None], rng)[0] if self.random else self.change)}
 
 
 @dataclass(frozen=True, eq=False)
-class Seeing:
-    """The decoder sees some tokens only.
+class MaskTokens:
+    """Mask all but some tokens in the decoder's cross-attention.
 
     Attributes:
-        count: How many.
-        top: The most attended, rather than as many at random.
-        hidden: Sees all but these.
+        count: Number of tokens.
+        top: Choose the most attended tokens, rather than random ones.
+        hidden: Mask these tokens, rather than all others.
     """
 
     count: int
@@ -115,54 +114,38 @@ class Seeing:
         return f"{seen} {self.count} most attended tokens" if self.top else f"{seen[:-4]} {self.count} random tokens"
 
     def edits(self, policy: Any, batch: Batch, rng: np.random.Generator) -> Mapping[str, Edit]:
-        attention = attended(policy, batch)
+        attention = token_attention(policy, batch)
         chosen = most_attended(attention if self.top else rng.random(attention.shape), self.count)
-        edit = see_only(~chosen if self.hidden else chosen)
+        edit = keep_tokens(~chosen if self.hidden else chosen)
         return {f"decoder.{n}.cross_attention.weights": edit for n in range(len(policy.model.decoder.layers))}
 
 
-@dataclass(frozen=True, eq=False)
-class DecodedFrom:
-    """Encoder layers after one of them are skipped, as in the action lens: 0 keeps the encoder's input alone."""
-
-    layers: int
-
-    @property
-    def label(self) -> str:
-        return f"decoded after {self.layers} encoder layers"
-
-    def edits(self, policy: Any, batch: Batch, rng: np.random.Generator) -> Mapping[str, Edit]:
-        from autoarm.interp.methods.lens import early_output
-
-        return {"encoder.out": put(early_output(policy, batch, self.layers))}
-
-
 class EditedPolicy(WrappedPolicy):
-    """A LeRobot ACT checkpoint under edits, as a `Policy`.
+    """A LeRobot ACT checkpoint with interventions, as a `Policy`.
 
     Args:
-        reference: What `load_policy` takes, of an ACT. Each process loads its own.
-        recipes: What to change; all of them, each at sites of its own.
-        device: Of torch.
-        image_size: Height and width of the frames it will be shown.
+        reference: An ACT policy, as `load_policy` takes it. Each process loads its own.
+        interventions: All are made together, each at sites of its own.
+        device: Torch device.
+        image_size: Height and width of the frames that it will get.
 
     Raises:
-        IncompatiblePolicyError: When it is first used, if it is no ACT or ensembles its chunks over time: it would be
-            begun anew with every edit.
+        IncompatiblePolicyError: When it is first used, if it is no ACT, or ensembles its chunks over time: every
+            intervention starts the ensemble again.
     """
 
     def __init__(
         self,
         reference: str,
-        recipes: Sequence[Recipe],
+        interventions: Sequence[Intervention],
         device: str = "cpu",
         image_size: tuple[int, int] = spec.IMAGE_SIZE,
     ) -> None:
-        if not recipes:
-            raise InvalidInputError("nothing to change", field="recipes", cure="give at least one recipe")
+        if not interventions:
+            raise InvalidInputError("nothing to change", field="interventions", cure="give at least one intervention")
         super().__init__(reference, device, image_size)
-        self._recipes = tuple(recipes)
-        self.name = f"{reference} {', '.join(recipe.label for recipe in self._recipes)}"
+        self._interventions = tuple(interventions)
+        self.name = f"{reference} {', '.join(intervention.label for intervention in self._interventions)}"
 
     def _accept(self, loaded: Policy) -> LeRobotPolicy:
         from autoarm.policies.lerobot import LeRobotPolicy
@@ -176,9 +159,9 @@ class EditedPolicy(WrappedPolicy):
         return loaded
 
     def describe(self) -> PolicyRecord:
-        """The checkpoint's record, and what was changed in it."""
+        """The checkpoint's record, with the interventions' labels in its configuration."""
         record = self.inner.describe()
-        edits = {"edits": [recipe.label for recipe in self._recipes]}
+        edits = {"edits": [intervention.label for intervention in self._interventions]}
         return record.model_copy(update={"name": self.name, "role": "control", "config": record.config | edits})
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:
@@ -189,11 +172,13 @@ class EditedPolicy(WrappedPolicy):
         policy = self.inner.policy
         batch = self.inner.batch(observation)
         edits: dict[str, Edit] = {}
-        for number, recipe in enumerate(self._recipes):
-            # Drawn alike at each look of an episode: a random direction that changed would cancel itself out.
-            for site, edit in recipe.edits(policy, batch, stream(self._seed, "edits", number)).items():
+        for number, intervention in enumerate(self._interventions):
+            # The same draw for each observation of an episode: a random direction that changed would average out.
+            for site, edit in intervention.edits(policy, batch, stream(self._seed, "edits", number)).items():
                 if site in edits:
-                    raise InvalidInputError(f"two recipes change {site!r}", field="recipes", cure="give them apart")
+                    raise InvalidInputError(
+                        f"two interventions change {site!r}", field="interventions", cure="evaluate them separately"
+                    )
                 edits[site] = edit
         with intervene(policy, edits):
             return self.inner.act(observation, info)

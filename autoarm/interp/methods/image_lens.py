@@ -1,9 +1,8 @@
-"""Image lens: the two frames as far as they can be read off a hidden state.
+"""Image lens: the frames as far as they can be reconstructed linearly from a hidden state.
 
 In the spirit of Diffusion Lens (Toker et al., arXiv:2403.05846), which lets a generator draw a hidden state. Here a
-small decoder is fitted for each site from its values to both frames, small; what it draws of frames at positions that
-it was not fitted to is in the state, in a form that a straight line reads. The mean frame, and the same decoder on a
-policy that has learned nothing, say how much of the picture needs no such state.
+linear decoder from a site's values to both frames, made small, is fitted for each site and tested at positions that it
+was not fitted to. The mean frame, and the same decoder on a policy with random weights, are the controls.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from gym_autoarm.errors import InvalidInputError
 Floats = NDArray[np.float64]
 
 SIZE: Final = (48, 64)
-"""Rows and columns of what is drawn: a cube of 3 cm has some 4 of these pixels across in the top view."""
+"""Rows and columns of the reconstructed frames: in the top view a cube of 3 cm is about 4 of their pixels wide."""
 _STRENGTHS: Final = (1e1, 1e2, 1e3, 1e4, 1e5)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageLens:
-    """What a site shows.
+    """Frames reconstructed from a site.
 
     Attributes:
-        drawn: Frames as read off the site, uint8 `(n, cameras, row, column, 3)`; black where not tested.
-        tested: Whether a frame was left out of the fit and drawn, `(n,)`.
+        drawn: Reconstructed frames, uint8 `(n, cameras, row, column, 3)`; black where not tested.
+        tested: Whether a frame was left out of a fit and reconstructed, `(n,)`.
         error: Mean absolute error in grey levels of each tested frame, `(n,)`; NaN elsewhere.
-        mean_error: The same of the mean of the frames fitted to, `(n,)`.
-        explained: Share of what tells the tested frames apart that is drawn; the mean frame has 0.
+        mean_error: Mean absolute error of the mean training frame, `(n,)`.
+        explained: Share of the tested frames' variance that is explained; 0 for the mean training frame.
     """
 
     drawn: NDArray[np.uint8]
@@ -58,13 +57,13 @@ def small_frames(frames: ArrayLike, size: tuple[int, int] = SIZE) -> NDArray[np.
 def image_lens(
     features: Features, frames: NDArray[np.uint8], groups: ArrayLike, folds: Sequence[Fold] | None = None
 ) -> ImageLens:
-    """Draw every frame from its hidden state, by a decoder that was fitted to other groups.
+    """Reconstruct every frame from its hidden state, by a decoder that was fitted to other groups.
 
     Args:
-        features: Of one site, as `collect_features` returns them, `(n, d)`.
+        features: Features of one site, as `collect_features` returns them, `(n, d)`.
         frames: As `small_frames` returns them, `(n, cameras, row, column, 3)`.
-        groups: Of every frame, such as the cube's spot.
-        folds: By default of the groups.
+        groups: Group of every frame, such as the cube's spot.
+        folds: By default those of the groups.
     """
     labels, x = np.asarray(groups), np.asarray(features, np.float64)
     if not len(x) == len(frames) == len(labels):
@@ -75,7 +74,7 @@ def image_lens(
     missed = spread = 0.0
     for train, test in group_folds(labels) if folds is None else folds:
         mean = y[train].mean(axis=0)
-        # In the span of the frames fitted to: there are fewer frames than pixels.
+        # In the span of the training frames: there are fewer frames than pixels.
         left, singular, right = np.linalg.svd(y[train] - mean, full_matrices=False)
         strength = _strength(x[train], left * singular, labels[train])
         guess = ridge_path(x[train], left * singular, x[test], [strength])[0] @ right + mean
@@ -96,7 +95,7 @@ def image_lenses(
 
 
 def _strength(x: Floats, y: Floats, labels: NDArray[np.generic]) -> float:
-    """Of the ridge, by leaving groups out in turn."""
+    """Ridge strength, chosen by leaving groups out in turn."""
     if len(np.unique(labels)) < 2:
         return _STRENGTHS[len(_STRENGTHS) // 2]
     errors = np.zeros(len(_STRENGTHS))

@@ -1,7 +1,7 @@
-"""Parts of a policy by name, and what it predicts without each of them.
+"""Named parts of a policy, and how its predictions change without each of them.
 
-A part is taken out in three ways, because each alone misleads (see `autoarm.interp.methods.ablation`), and beside a
-part of few units stand as many units at random.
+A part is ablated in three ways, because each alone misleads (see `autoarm.interp.methods.ablation`); the control of a
+few units is as many random ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm.interp.methods.ablation import Effects, knock_out, resample
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import Batch, capture
 from autoarm.interp.model.intervene import Edit, Places, mean, zero
 from autoarm.interp.model.named_array import NamedArray
@@ -30,9 +30,9 @@ class Part:
     """Some places at a site.
 
     Attributes:
-        name: What to call it.
+        name: Name for tables.
         site: As `autoarm.interp.model.sites` lists them.
-        at: Where there; everywhere if None.
+        at: Which places there; all if None.
     """
 
     name: str
@@ -67,19 +67,19 @@ def units(site: str, numbers: Sequence[int] | NDArray[np.integer], name: str = "
 
 
 def random_units(policy: Any, site: str, count: int, rng: np.random.Generator) -> Part:
-    """As many units at random: the control of `units`."""
+    """Random units of an MLP: the control of `units`."""
     width = int(check_act(policy).config.dim_feedforward)
     if not 1 <= count <= width:
         raise InvalidInputError(f"{count} of {width} units", field="count", cure=f"from 1 to {width}")
     return units(site, rng.choice(width, count, replace=False), f"{site}: {count} random units")
 
 
-def removal(part: Part, kind: Kind, reference: NamedArray | None, rng: np.random.Generator) -> Edit:
-    """The edit that takes a part out.
+def ablation_edit(part: Part, kind: Kind, reference: NamedArray | None, rng: np.random.Generator) -> Edit:
+    """The edit that ablates a part.
 
     Args:
-        part: What.
-        kind: How.
+        part: The part.
+        kind: With what its values are replaced.
         reference: The site's values on other observations, as `capture` returns them; not needed for `zero`.
         rng: Draws the observations of `resample`.
     """
@@ -96,11 +96,11 @@ def removal(part: Part, kind: Kind, reference: NamedArray | None, rng: np.random
 
 @dataclass(frozen=True, eq=False)
 class Knockouts:
-    """Root mean square by which the normalised chunk moves.
+    """Effects of ablations: root mean square by which the normalised chunk moves.
 
     Attributes:
-        parts: Names.
-        kinds: How they were taken out.
+        parts: Names of the parts.
+        kinds: With what their values were replaced.
         effects: `(batch, part, kind)`.
     """
 
@@ -109,7 +109,7 @@ class Knockouts:
     effects: Effects
 
     def rows(self) -> list[dict[str, Any]]:
-        """Mean over the batch."""
+        """A row for each part and kind, with the mean over the batch."""
         means = self.effects.mean(axis=0)
         return [
             {"part": part, "kind": kind, "effect": float(means[row, column])}
@@ -126,22 +126,22 @@ def knock_out_parts(
     rng: np.random.Generator,
     kinds: Sequence[Kind] = KINDS,
 ) -> Knockouts:
-    """Take each part out on its own, in each way.
+    """Ablate each part alone, in each way.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
         batch: Observations.
-        reference: Others, for what parts say on average and at other times.
-        parts: Each is taken out alone.
+        reference: Other observations, for `mean` and `resample`.
+        parts: Parts to ablate, one at a time.
         rng: Draws the observations of `resample`.
-        kinds: How.
+        kinds: With what their values are replaced.
     """
     effects = np.empty((_length(policy, batch), len(parts), len(kinds)))
-    with backbone_once(policy, batch, reference) as (shown, other):
+    with precomputed_feature_maps(policy, batch, reference) as (shown, other):
         known: Mapping[str, NamedArray] = capture(policy, [other], dict.fromkeys(part.site for part in parts))
         for row, part in enumerate(parts):
             for column, kind in enumerate(kinds):
-                edit = removal(part, kind, known[part.site], rng)
+                edit = ablation_edit(part, kind, known[part.site], rng)
                 effects[:, row, column] = knock_out(policy, shown, {part.site: edit})[part.site]
     return Knockouts(tuple(part.name for part in parts), tuple(kinds), effects)
 

@@ -1,8 +1,8 @@
-"""Action lens: what the policy would do if its encoder ended earlier.
+"""Action lens: the chunk that the policy would predict if its encoder ended earlier.
 
-The decoder reads the tokens as they leave a layer, later ones skipped, as the logit lens does with words. Layers speak
-the last one's language only as far as training made them, so that a translator for each layer, an affine map fitted to
-what the last one says, goes beside it (`autoarm.interp.methods.translator`).
+The decoder is given the output of an earlier layer, as in the logit lens of language models. It was trained on the last
+layer's output only, so the tuned lens goes beside it: an affine map for each layer, fitted to the last layer's output
+(`autoarm.interp.methods.translator`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from autoarm.interp.methods.ablation import Effects
+from autoarm.interp.methods.ablation import Effects, chunk_distance
 from autoarm.interp.methods.translator import Translator
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import Batch, capture, to_numpy
-from autoarm.interp.model.intervene import intervene, replace
+from autoarm.interp.model.intervene import predict_chunks, replace
 from autoarm.interp.model.tokens import check_act
 from gym_autoarm.errors import InvalidInputError
 
@@ -28,12 +28,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ActionLens:
-    """What is decoded after each number of encoder layers.
+    """The chunks decoded after each number of encoder layers.
 
     Attributes:
-        layers: How many layers the tokens have been through, from 0.
-        chunks: Normalised, `(layer, batch, slot, action)`; the last is what the policy does.
-        translated: The same through translators; None without.
+        layers: Numbers of encoder layers, from 0.
+        chunks: Normalised, `(layer, batch, slot, action)`; the last are the policy's own.
+        translated: Chunks decoded through translators, in the same shape; None without translators.
     """
 
     layers: tuple[int, ...]
@@ -41,12 +41,12 @@ class ActionLens:
     translated: Floats | None = None
 
     def distance(self, target: ArrayLike | None = None, translated: bool = False) -> Effects:
-        """Root mean square between what is decoded and a target, `(layer, batch)`; by default what the policy does."""
+        """Root mean square to target chunks, `(layer, batch)`; by default to those of the policy."""
         chunks = self.translated if translated else self.chunks
         if chunks is None:
             raise InvalidInputError("there are no translators", field="translated", cure="give them to the lens")
         goal = self.chunks[-1] if target is None else np.asarray(target, np.float64)
-        return np.asarray(np.sqrt(((chunks - goal) ** 2).mean(axis=(2, 3))))
+        return np.stack([chunk_distance(early, goal) for early in chunks])
 
 
 def action_lens(policy: Any, batch: Batch, translators: Mapping[int, Translator] | None = None) -> ActionLens:
@@ -55,11 +55,11 @@ def action_lens(policy: Any, batch: Batch, translators: Mapping[int, Translator]
     Args:
         policy: A LeRobot `ACTPolicy`.
         batch: Observations.
-        translators: By the number of layers before them, as `fit_translators` returns them.
+        translators: By number of layers, as `fit_translators` returns them.
     """
     depth = len(check_act(policy).model.encoder.layers)
     chunks, translated = [], []
-    with backbone_once(policy, batch) as (shown,):
+    with precomputed_feature_maps(policy, batch) as (shown,):
         for layers in range(depth + 1):
             early = early_output(policy, shown, layers)
             chunks.append(_decode(policy, shown, early))
@@ -70,10 +70,10 @@ def action_lens(policy: Any, batch: Batch, translators: Mapping[int, Translator]
 
 
 def early_output(policy: Any, batch: Batch, layers: int) -> NDArray[np.float32]:
-    """What the encoder would give after so many layers, `(batch, token, channel)`; its last norm, if any, included.
+    """The encoder's output after some layers, its final norm (if any) included, `(batch, token, channel)`.
 
     Raises:
-        InvalidInputError: If it has not so many.
+        InvalidInputError: If the encoder has fewer layers.
     """
     encoder = check_act(policy).model.encoder
     if not 0 <= layers <= len(encoder.layers):
@@ -87,5 +87,4 @@ def early_output(policy: Any, batch: Batch, layers: int) -> NDArray[np.float32]:
 
 
 def _decode(policy: Any, batch: Batch, tokens: NDArray[np.float32]) -> Floats:
-    with intervene(policy, {"encoder.out": replace(tokens)}):
-        return np.asarray(capture(policy, [batch], ["action"])["action"].values, np.float64)
+    return predict_chunks(policy, [batch], {"encoder.out": replace(tokens)}).astype(np.float64)

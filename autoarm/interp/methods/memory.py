@@ -1,8 +1,8 @@
 """The decoder's MLP as a memory of keys and values, and the action as an exact sum over its units.
 
-Each unit has a key (what it answers to) and a value (what it adds to the residual stream, in proportion to how much it
-answers): Geva et al., arXiv:2012.14913. After the last decoder layer come only norms and a linear head. With the norms'
-scales taken as they are in a forward pass, the rest is linear, and the normalised action is exactly
+Each unit has a key (the pattern that activates it) and a value (the vector that it adds to the residual stream, times
+its activation): Geva et al., arXiv:2012.14913. After the last decoder layer come only norms and a linear head. With the
+scales of the norms held at their values in a forward pass, the rest is linear, and the normalised action is exactly
 
     skip + sum over units of activation * value + constant
 """
@@ -25,15 +25,15 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class MemorySplit:
-    """The normalised chunks of a batch, taken apart at the MLP of the last decoder layer.
+    """The normalised chunks of a batch, decomposed at the MLP of the last decoder layer.
 
     Attributes:
-        keys: How much each unit answers, after the activation function, `(batch, slot, unit)`.
-        skip: What comes by the path around the MLP, `(batch, slot, action)`.
-        constant: Biases, `(batch, slot, action)`: they, too, pass through norms of this observation.
-        action: What the policy predicts, `(batch, slot, action)`.
-        readout: What a direction of the residual stream there does to the action, `(batch, slot, action, channel)`.
-        directions: What each unit adds to the residual stream, `(unit, channel)`.
+        keys: Activation of each unit, after the activation function, `(batch, slot, unit)`.
+        skip: Contribution of the residual path around the MLP, `(batch, slot, action)`.
+        constant: Contribution of the biases, which pass through the norms too, `(batch, slot, action)`.
+        action: The policy's prediction, `(batch, slot, action)`.
+        readout: Linear map from the residual stream there to the action, `(batch, slot, action, channel)`.
+        directions: The vector that each unit adds to the residual stream, `(unit, channel)`.
     """
 
     keys: Array
@@ -44,24 +44,24 @@ class MemorySplit:
     directions: Array
 
     def values(self, units: Sequence[int] | NDArray[np.integer] | slice = slice(None)) -> Array:
-        """What units do to the action for each 1 of their activation, `(batch, slot, unit, action)`."""
+        """Contribution of units to the action for an activation of 1, `(batch, slot, unit, action)`."""
         values: Array = np.einsum("bsac,uc->bsua", self.readout, self.directions[units], optimize=True)
         return values
 
     def contributions(self, units: Sequence[int] | NDArray[np.integer] | slice = slice(None)) -> Array:
-        """What units do to the action, `(batch, slot, unit, action)`."""
+        """Contribution of units to the action, `(batch, slot, unit, action)`."""
         found: Array = self.keys[..., units, None] * self.values(units)
         return found
 
     @property
     def mlp(self) -> Array:
-        """What all units together do to the action, `(batch, slot, action)`."""
+        """Contribution of all units together to the action, `(batch, slot, action)`."""
         together: Array = np.einsum("bsac,bsc->bsa", self.readout, self.keys @ self.directions, optimize=True)
         return together
 
     @property
     def total(self) -> Array:
-        """The parts put together, which is the action."""
+        """The sum of the parts, which is the action up to rounding."""
         total: Array = self.skip + self.mlp + self.constant
         return total
 
@@ -72,12 +72,12 @@ class MemorySplit:
 
 
 def split_action(policy: Any, batch: Batch) -> MemorySplit:
-    """Take the chunks that a policy predicts apart.
+    """Decompose the chunks that a policy predicts.
 
-    Sums are in float64: what error is left is that of the policy's own float32.
+    Sums are in float64: the remaining error is that of the policy's own float32.
 
     Args:
-        policy: A LeRobot `ACTPolicy`; of several decoder layers the last is taken apart, behind which all is linear.
+        policy: A LeRobot `ACTPolicy`; of several decoder layers the last one is decomposed.
         batch: Observations as its preprocessor returns them.
 
     Raises:
@@ -92,8 +92,8 @@ def split_action(policy: Any, batch: Batch) -> MemorySplit:
     skip, keys, mlp, action = (found[site] for site in sites)
     bias = _array(layer.linear2.bias)
 
-    # Norms in the order in which the sum of both paths comes to them. Each is followed from a value, for its scale,
-    # and as the linear map that it is with that scale.
+    # Norms in the order in which the sum of both paths passes them. Each is applied to the values, for its scale, and
+    # taken as a linear map with that scale.
     norms = [model.decoder.norm] if layer.pre_norm else [layer.norm3, model.decoder.norm]
     weight, offset = _array(model.action_head.weight), _array(model.action_head.bias)
     stream = skip + mlp

@@ -1,9 +1,8 @@
-"""Linear probes: what can be read off activations by a straight line, on positions that the probe never saw.
+"""Linear probes: what can be predicted linearly from activations, tested on positions that the probe was not fitted to.
 
-A probe that is tested on frames of episodes it was trained on recognises the episode and needs to know nothing else, so
-that rows are split in groups, such as by where the cube lay. Beside each score stands that of the same probe on a
-control task (Hewitt & Liang, arXiv:1909.03368): the labels of another episode. What a probe scores above its control is
-its selectivity.
+A probe that is tested on frames of its training episodes can succeed by recognising the episode, so rows are split in
+groups, such as by where the cube lay. Each score comes with that of the same probe on a control task (Hewitt & Liang,
+arXiv:1909.03368): the labels of another episode. A probe's selectivity is its score minus that of its control.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import r2_score, recall_score
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.random_projection import SparseRandomProjection
 from torch.nn import functional
@@ -27,7 +27,7 @@ from autoarm.interp.model.sites import resolve
 from gym_autoarm.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from autoarm.interp.observations.probe_data import LabelledFrames, Target
+    from autoarm.interp.observations.probe_data import FrameLabels, Target
 
 Features = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -36,10 +36,10 @@ Pooling = Literal["flat", "mean"]
 
 PIXELS: Final = "input.pixels"
 STATE: Final = "input.state"
-"""What is collected besides the sites: the frames as thumbnails, and the joints, as the policy is given them."""
+"""Inputs that are collected beside the sites: thumbnails of the frames, and the normalised joints."""
 
 ALPHAS: Final = tuple(10.0**power for power in range(-2, 7))
-"""Strengths of the ridge to choose from, for features of unit variance."""
+"""Ridge strengths to choose from, for features of unit variance."""
 _REGULARISATION: Final = 0.1
 """Inverse strength of the logistic probes' penalty, for features of unit variance."""
 _THUMBNAIL: Final = (24, 32)
@@ -47,9 +47,9 @@ _THUMBNAIL: Final = (24, 32)
 _POOLED: Final = frozenset({"token", "slot", "query", "row", "column", "head"})
 """Axes that `mean` pooling averages over."""
 _LEAST_SPREAD: Final = 0.03
-"""Standard deviation, as a share of the largest feature's, below which a feature is not brought to unit variance.
+"""Standard deviation, as a share of the largest feature's, below which a feature is not scaled to unit variance.
 
-A pixel that hardly changes in the rows fitted to, and does in the others, would outweigh all the rest there.
+Otherwise a pixel that hardly changes in the training rows, but does in others, would outweigh all the rest.
 """
 
 
@@ -61,15 +61,15 @@ def collect_features(
 ) -> dict[str, Features]:
     """Activations as one row of numbers an observation, a batch at a time.
 
-    Beyond `limit` numbers a row is projected to as many at random, the same way for all observations: distances stay
-    nearly as they were (Johnson & Lindenstrauss), no label or other row has a say, and memory stays small.
+    Rows of more than `limit` numbers get a fixed random projection to that many: distances stay nearly the same
+    (Johnson & Lindenstrauss), labels and other rows have no influence, and memory stays small.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
         batches: Observations as its preprocessor returns them.
         sites: Names as `autoarm.interp.model.sites` lists them.
         pooling: `flat` keeps where things are; `mean` averages over tokens, slots, heads, or a map's rows and columns.
-        limit: Most features.
+        limit: Largest number of features.
 
     Returns:
         `(n, d)` for each site, and for `PIXELS` and `STATE` where the policy takes them.
@@ -117,7 +117,7 @@ def _thumbnails(images: torch.Tensor) -> Features:
 
 
 def random_weights(policy: Any, seed: int = 0) -> Any:
-    """A policy of the same configuration that has learned nothing: what the architecture alone gives away."""
+    """A policy of the same configuration with random weights: a control for what the architecture alone gives."""
     config = copy.deepcopy(policy.config)
     config.pretrained_backbone_weights = None
     device = next(policy.parameters()).device
@@ -133,7 +133,7 @@ def group_folds(groups: ArrayLike, folds: int | None = None) -> list[Fold]:
     """Rows to train on and to test on, no group on both sides.
 
     Args:
-        groups: Of every row, `(n,)`, such as the spot or the episode.
+        groups: Group of every row, `(n,)`, such as the spot or the episode.
         folds: By default one for each group, up to five.
 
     Raises:
@@ -150,29 +150,18 @@ def group_folds(groups: ArrayLike, folds: int | None = None) -> list[Fold]:
 
 
 def leaky_folds(count: int, folds: int = 5, seed: int = 0) -> list[Fold]:
-    """Rows split without regard to groups: frames of one episode on both sides. To show what that does."""
+    """Folds that ignore groups, with frames of one episode on both sides: to show how much that inflates scores."""
     if count < folds:
         raise InvalidInputError(f"{count} rows cannot be split {folds} ways", field="rows", cure="use more data")
     return list(KFold(folds, shuffle=True, random_state=seed).split(np.arange(count)))
-
-
-def transfer_fold(groups: ArrayLike, train: Sequence[int], test: Sequence[int]) -> list[Fold]:
-    """Train on some groups, such as the spots on the left, and test on others. Raises `InvalidInputError` if empty."""
-    labels = np.asarray(groups)
-    both = sorted(set(train) & set(test))
-    fold = np.flatnonzero(np.isin(labels, list(train))), np.flatnonzero(np.isin(labels, list(test)))
-    if both or not all(map(len, fold)):
-        what = f"{both} on both sides" if both else f"{len(fold[0])} rows to train on, {len(fold[1])} to test on"
-        raise InvalidInputError(what, field="groups", cure=f"choose apart from {np.unique(labels).tolist()}")
-    return [fold]
 
 
 def control_rows(episode: ArrayLike, rng: np.random.Generator) -> NDArray[np.int64]:
     """For every row the row whose label it gets in the control task: of another episode, at another time in it.
 
     Episodes are permuted, none staying in its place, and each is run through at the pace of the other from a random
-    start on. So labels that are constant in an episode keep being so, and those that vary keep how smoothly they do;
-    what they have to do with the observation is gone.
+    start on. Labels that are constant in an episode stay constant, and those that vary do so as smoothly as before,
+    but they no longer depend on the observation.
     """
     labels = np.asarray(episode)
     names = np.unique(labels)
@@ -202,7 +191,7 @@ def predict_numbers(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
         features: `(n, d)`.
         targets: `(n, k)`.
         folds: Rows to train on and to test on.
-        groups: Of every row, `(n,)`; None chooses the strength by rows, as fits `leaky_folds`.
+        groups: Group of every row, `(n,)`; None chooses the strength by rows, to go with `leaky_folds`.
     """
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
     labels = np.arange(len(x)) if groups is None else np.asarray(groups)
@@ -221,7 +210,7 @@ def predict_numbers(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
 
 
 def _standardised(train: Floats, test: Floats) -> tuple[Floats, Floats]:
-    """Features of mean 0 and unit variance, less where they hardly vary; they are measured in one unit, or scaled."""
+    """Features of mean 0 and unit variance; those that hardly vary get less (see `_LEAST_SPREAD`)."""
     mean, spread = train.mean(axis=0), train.std(axis=0)
     scale = np.maximum(spread, _LEAST_SPREAD * spread.max(initial=0.0))
     scale[scale == 0.0] = 1.0
@@ -262,7 +251,7 @@ def predict_classes(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
             raise InvalidInputError("one class only to train on", field="targets", cure="split the data another way")
         inside, outside = _standardised(x[train], x[test])
         if inside.shape[1] > len(inside):
-            # The penalty looks the same from every side, so that the rows' own span is all it takes.
+            # The penalty does not change under rotation, so the span of the rows holds the solution.
             right = np.linalg.svd(inside, full_matrices=False)[2]
             inside, outside = inside @ right.T, outside @ right.T
         # By curvature: the default solver is still on its way after hundreds of steps where features vary little.
@@ -272,47 +261,47 @@ def predict_classes(features: ArrayLike, targets: ArrayLike, folds: Sequence[Fol
 
 
 def r_squared(truth: ArrayLike, predicted: ArrayLike) -> Floats:
-    """Share of the variance explained, of each column; below 0 is worse than the mean, NaN without variance, `(k,)`.
+    """Share of each column's variance that is explained, `(k,)`; below 0, worse than the mean; NaN without variance.
 
-    Over all tested rows together: within one spot there is next to no variance to explain.
+    Over all tested rows together, because within one spot there is almost no variance to explain.
     """
     values, guesses = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
     tested = np.isfinite(guesses).all(axis=1)
+    if not tested.any():
+        return np.full(values.shape[1], np.nan)
     values, guesses = values[tested], guesses[tested]
-    spread = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
-    missed = ((values - guesses) ** 2).sum(axis=0)
-    share: Floats = np.full(values.shape[1], np.nan)
-    np.divide(missed, spread, out=share, where=spread > 0)
-    return 1.0 - share
+    scores = r2_score(values, guesses, multioutput="raw_values")
+    return np.where(np.ptp(values, axis=0) > 0, scores, np.nan)  # scikit-learn scores a constant column 0 or 1
 
 
 def balanced_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean over the classes of the share that was recognised; 1 / classes for a guess."""
+    """Mean over the classes of the share that was recognised (recall); 1 / classes for guessing."""
     values, guesses = np.asarray(truth), np.asarray(predicted)
     tested = guesses >= 0
     values, guesses = values[tested], guesses[tested]
-    return float(np.mean([(guesses[values == each] == each).mean() for each in np.unique(values)]))
+    # Macro recall, which `balanced_accuracy_score` is too, without its warning for classes that are only guessed.
+    return float(recall_score(values, guesses, labels=np.unique(values), average="macro"))
 
 
 def score_above(score: float, baseline: float) -> float:
-    """What a probe scores above a baseline, either counting as 0 where it is below: nothing is less than nothing.
+    """The difference of a score and its baseline, each clipped at 0.
 
-    A linear probe that misses by far has an R2 far below 0, which says no more than that it found nothing.
+    An R2 far below 0 means no more than one of 0: the probe found nothing.
     """
     return max(score, 0.0) - max(baseline, 0.0)
 
 
 @dataclass(frozen=True)
 class ProbeScore:
-    """How well a target is read off a site.
+    """How well a probe reads a target off a site.
 
     Attributes:
-        site: Or input.
-        target: Such as `cube`.
-        split: How rows were split.
+        site: Name of the site or input.
+        target: Name of the target, such as `cube`.
+        split: How rows were split into folds.
         metric: `r2`, mean over the target's columns, or `balanced accuracy`.
-        score: On rows that were not trained on.
-        control: The same on the control task.
+        score: On rows that the probe was not fitted to.
+        control: Score on the control task.
     """
 
     site: str
@@ -324,13 +313,13 @@ class ProbeScore:
 
     @property
     def selectivity(self) -> float:
-        """What the probe scores above its control; see `score_above`."""
+        """The score above the control; see `score_above`."""
         return score_above(self.score, self.control)
 
 
 def probe_sites(
     features: Mapping[str, Features],
-    labels: LabelledFrames,
+    labels: FrameLabels,
     targets: Sequence[Target],
     split: str = "spot",
     folds: Sequence[Fold] | None = None,
@@ -340,12 +329,12 @@ def probe_sites(
 
     Args:
         features: As `collect_features` returns them for the frames of `labels`.
-        labels: What was true.
-        targets: Such as `["cube", "grasped"]`.
-        split: `spot` or `episode`, whose groups are kept together, or `frame`, which keeps nothing together, to show
-            what that does; any name where `folds` are given.
+        labels: Labels of the frames.
+        targets: Names of targets, such as `["cube", "grasped"]`.
+        split: `spot` or `episode`, whose groups are kept together, or `frame`, which uses `leaky_folds`; any name where
+            `folds` are given.
         folds: By default those of the split.
-        seed: Of the control task.
+        seed: Random seed of the control task.
 
     Returns:
         Feature by feature, target by target.
@@ -385,11 +374,11 @@ def probe_sites(
 
 @dataclass(frozen=True, eq=False)
 class ChannelScores:
-    """How well two classes are told apart by each channel of a backbone's map alone, `(channel,)`.
+    """How well each channel of a feature map alone tells two classes apart, `(channel,)`.
 
     Attributes:
         leaky: Balanced accuracy where frames of one episode lie on both sides of the split.
-        grouped: Where none does.
+        grouped: Balanced accuracy where none do.
     """
 
     leaky: Floats
@@ -397,13 +386,13 @@ class ChannelScores:
 
 
 def probe_channels(maps: ArrayLike, classes: ArrayLike, groups: ArrayLike, folds: int | None = None) -> ChannelScores:
-    """A logistic probe on each channel's map, split as is often done and as it should be.
+    """A logistic probe on each channel's map, with leaky folds and with folds by group.
 
     Args:
-        maps: Of one camera, `(n, channel, row, column)`.
+        maps: Feature maps of one camera, `(n, channel, row, column)`.
         classes: 0 or 1, such as whether the cube lies on the left, `(n,)`.
-        groups: Of every row, `(n,)`, such as the episode.
-        folds: As in `group_folds`.
+        groups: Group of every row, `(n,)`, such as the episode.
+        folds: Number of folds, as in `group_folds`.
     """
     values, truth = np.asarray(maps, np.float64), np.asarray(classes, np.int64)
     if values.ndim != 4 or len(values) != len(truth):

@@ -1,4 +1,4 @@
-"""Where a policy looks while it acts, at every step, without any influence on what it does."""
+"""Attention of a policy at every step while it acts, recorded without changing its actions."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class AttentionStep:
 
     Attributes:
         step: Number of the step since recording began.
-        slot: Which slot of the chunk the action came from that was taken: 0 where the policy predicted one.
-        source: Whether the policy's own forward pass at this step was seen, an extra one was made, or the chunk's
-            attention is repeated.
-        layout: What the tokens are.
-        decoder: Cross-attention of each layer `(batch, head, slot, token)`; of all future slots as of this observation.
+        slot: Slot of the chunk that the action came from; 0 where a new chunk was predicted.
+        source: `own` if recorded in the policy's own forward pass, `extra` if in an additional one, `repeated` if
+            copied from the step before.
+        layout: Layout of the tokens.
+        decoder: Cross-attention of each layer for this observation, `(batch, head, slot, token)`.
         encoder: Self-attention of each layer `(batch, head, query, token)`; empty unless asked for.
     """
 
@@ -50,16 +50,16 @@ class AttentionStep:
     encoder: tuple[Weights, ...] = ()
 
     def shares(self, layer: int = -1) -> dict[str, float]:
-        """How a decoder layer divides its attention between latent, state and cameras, mean over all; sums to 1."""
+        """Share of a decoder layer's attention on latent, state and each camera, mean over the rest; sums to 1."""
         found = summary.shares(self.decoder[layer], self.layout)
         return {group: float(values.mean()) for group, values in found.items()}
 
     def effective_tokens(self, layer: int = -1) -> Weights:
-        """Over how many tokens each head of a decoder layer spreads each slot, `(batch, head, slot)`."""
+        """Effective number of tokens that each head and slot of a decoder layer attends to, `(batch, head, slot)`."""
         return summary.effective_tokens(self.decoder[layer])
 
     def rollout(self, layer: int = -1) -> Weights:
-        """A decoder layer's attention followed back to the encoder's input, `(batch, slot, token)`."""
+        """Attention rollout from a decoder layer back to the encoder's input, `(batch, slot, token)`."""
         return summary.rollout(self.encoder, self.decoder[layer])
 
 
@@ -71,18 +71,17 @@ def record_attention(
     every: Every = "step",
     on_step: Callable[[AttentionStep], None] | None = None,
 ) -> Iterator[AttentionRecorder]:
-    """Record where a policy looks each time `select_action` is called in the block.
+    """Record a policy's attention each time `select_action` is called in the block.
 
-    Where the policy predicts a chunk, its own forward pass is watched; where it replays one, the observation goes
-    through the network once more, with queue, random state and modes put back. So every action taken is, to the bit,
-    what it would have been.
+    Where the policy predicts a chunk, its own forward pass is recorded; where it replays one, an extra forward pass is
+    made, and queue, random state and modes are restored. Every action is bit for bit what it would have been.
 
     Args:
-        policy: A LeRobot `ACTPolicy`, or a `LeRobotPolicy` around one. That decides on whole chunks, so that each call
-            of `act` is one step here; `AttentionRecorder.look` adds those in between.
-        encoder: Record the encoder's self-attention too: 602 tokens make 46 MB a step at ACT's default size.
+        policy: A LeRobot `ACTPolicy`, or a `LeRobotPolicy` around one. The latter returns whole chunks, so each call of
+            `act` is one step here; `AttentionRecorder.look` adds the steps in between.
+        encoder: Record the encoder's self-attention too: 46 MB a step at ACT's default size, with 602 tokens.
         every: `chunk` saves the extra passes: a chunk's attention stands for all its steps.
-        on_step: Gets each step in place of the recorder's list, for long recordings.
+        on_step: Called with each step, which is then not kept in the recorder's list: for long recordings.
 
     Raises:
         IncompatiblePolicyError: If it is another kind of policy.
@@ -96,11 +95,11 @@ def record_attention(
 
 
 class AttentionRecorder:
-    """What `record_attention` records.
+    """The recording that `record_attention` makes.
 
     Attributes:
-        steps: So far, unless a function of the caller gets them instead.
-        count: How many there were.
+        steps: Steps so far; empty if `on_step` gets them instead.
+        count: Number of steps so far.
     """
 
     def __init__(
@@ -121,11 +120,11 @@ class AttentionRecorder:
         self._inside = False
 
     def look(self, observation: Mapping[str, Any]) -> None:
-        """Record a step at which the policy is not asked: one of those inside a chunk, or of somebody else's episode.
+        """Record a step at which the policy is not called: inside a chunk, or in an episode that it does not act in.
 
         Args:
-            observation: Of the contract for a `LeRobotPolicy`, whose processors do not notice; for LeRobot's own policy
-                a batch.
+            observation: An observation of the environment for a `LeRobotPolicy`, whose processors keep their state; a
+                batch for LeRobot's own policy.
         """
         batch = observation
         if self._given is not self._policy:
@@ -162,7 +161,7 @@ class AttentionRecorder:
         return call
 
     def _slot(self) -> int:
-        """Which slot of its chunk the action just taken is from."""
+        """The slot of its chunk that the last action came from."""
         config = self._policy.config
         if config.temporal_ensemble_coeff is not None:
             return 0
@@ -194,13 +193,13 @@ class AttentionRecorder:
     def _pass(self, batch: Mapping[str, Any]) -> None:
         check_batch(self._policy, batch)
         with state_kept(self._policy), torch.no_grad():
-            # The class's own method: ours in front of it would take this for a step.
+            # The class's own method: the wrapped one would record this as a step.
             type(self._policy).predict_action_chunk(self._policy, dict(batch))
 
 
 @contextmanager
 def _replaced(owner: Any, method: str, function: Callable[..., Any]) -> Iterator[None]:
-    """Put a function before an object's method, and take it away, whatever was there."""
+    """Replace an object's method inside the block."""
     before = vars(owner).get(method)
     setattr(owner, method, function)
     try:

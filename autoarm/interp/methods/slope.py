@@ -1,10 +1,10 @@
-"""Does a policy copy or follow? The slope of its actions between the nearest demonstration and the expert.
+"""Slope of a policy's actions between those of the nearest demonstration (0) and those of the expert (1).
 
-At a position that was not demonstrated, a policy that copies does what the nearest demonstration does there (slope 0);
-one that follows does what the expert would (slope 1). Inside the demonstrated positions an interpolator comes out near
-1 too, so that positions inside and outside their hull are to be reported apart.
+At a position that was not demonstrated, a policy that copies acts as in the nearest demonstration (slope 0), and one
+that generalises acts as the expert would (slope 1). Between demonstrated positions interpolation gives about 1 too, so
+positions inside and outside their convex hull should be reported apart.
 
-Everything here is in arrays, in one unit for all joints, such as a policy's own normalised one.
+Arrays are in one unit for all joints, such as the policy's normalised one.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _LEAST_WAY: Final = 1e-6
-"""Root mean square between two chunks below which they say nothing about a slope."""
+"""Root mean square between two chunks below which no slope is computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Slope:
-    """Least squares through the origin.
+    """A slope fitted by least squares through the origin.
 
     Attributes:
-        overall: Over all positions together.
-        each: Of each position on its own, `(position,)`; NaN where demonstration and expert do the same.
+        overall: Slope over all positions together.
+        each: Slope of each position, `(position,)`; NaN where demonstration and expert act alike.
         low: Lower end of the 95 % interval of `overall`, by resampling positions; NaN for one position.
         high: Its upper end.
     """
@@ -49,11 +49,11 @@ def slope(predicted: ArrayLike, nearest: ArrayLike, expert: ArrayLike, draws: in
     """The slope of a policy's chunks: 0 is the nearest demonstration's, 1 the expert's.
 
     Args:
-        predicted: The policy's, `(position, ...)`.
-        nearest: Of the nearest demonstration, or what the policy itself predicts at its position.
-        expert: What would be right.
-        draws: Of the bootstrap over positions.
-        seed: Of the bootstrap.
+        predicted: Chunks of the policy, `(position, ...)`.
+        nearest: Chunks of the nearest demonstration, or those of the policy at its position.
+        expert: Chunks of the expert.
+        draws: Bootstrap draws over positions.
+        seed: Random seed of the bootstrap.
 
     Raises:
         InvalidInputError: If shapes differ, a value is not finite, or demonstration and expert agree everywhere.
@@ -65,7 +65,7 @@ def slope(predicted: ArrayLike, nearest: ArrayLike, expert: ArrayLike, draws: in
 
 
 def change_slope(change: ArrayLike, wanted: ArrayLike, draws: int = 1000, seed: int = 0) -> Slope:
-    """The same from differences: how the policy's chunks change between two positions, and how they should."""
+    """The slope from differences: how the policy's chunks change between two positions, and how they should."""
     done, way = _rows(change), _rows(wanted)
     if done.shape != way.shape or not (np.isfinite(done).all() and np.isfinite(way).all()):
         raise InvalidInputError(f"{done.shape} for {way.shape}, or not finite", field="change")
@@ -84,12 +84,12 @@ def change_slope(change: ArrayLike, wanted: ArrayLike, draws: int = 1000, seed: 
 
 
 def split_slopes(changes: Mapping[str, ArrayLike], wanted: ArrayLike, draws: int = 1000) -> dict[str, Slope]:
-    """The slope of each part of a change; those of all parts sum to that of the sum, position by position too.
+    """The slope of each part of a change; the slopes of all parts sum to that of the whole change, for each pair too.
 
     Args:
-        changes: Of each part of the chunk, such as skip and MLP, `(pair, ...)`.
+        changes: Change of each part of the chunk, such as skip and MLP, `(pair, ...)`.
         wanted: How the whole chunk should change, `(pair, ...)`.
-        draws: Of the bootstrap over pairs, with the same draws for all parts.
+        draws: Bootstrap draws over pairs, the same for all parts.
     """
     return {name: change_slope(change, wanted, draws) for name, change in changes.items()}
 
@@ -97,7 +97,7 @@ def split_slopes(changes: Mapping[str, ArrayLike], wanted: ArrayLike, draws: int
 def split_changes(here: MemorySplit, there: MemorySplit) -> dict[str, Floats]:
     """How the parts of a policy's chunks differ between two batches: `skip`, `mlp` and `constant` sum to the whole.
 
-    The constant is the biases, which pass through norms of the observation and so change a little.
+    The constant comes from the biases, which pass through norms that depend on the observation and so change a little.
     """
     if here.action.shape != there.action.shape:
         raise InvalidInputError(f"{here.action.shape} for {there.action.shape}", field="there", cure="give pairs")
@@ -106,11 +106,6 @@ def split_changes(here: MemorySplit, there: MemorySplit) -> dict[str, Floats]:
         "mlp": here.mlp - there.mlp,
         "constant": here.constant - there.constant,
     }
-
-
-def memorisation(trained: Mapping[str, Slope], held_out: Mapping[str, Slope]) -> dict[str, float]:
-    """Γ of each part: its slope between positions that were trained minus that towards positions that were not."""
-    return {name: trained[name].overall - held_out[name].overall for name in trained}
 
 
 def inside_hull(positions: ArrayLike, known: ArrayLike) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Move what a probe reads, and see whether the action follows: the test that a direction is used and not only there.
+"""Steering: change what a probe reads, to test whether the policy uses that direction or only represents it.
 
 A linear probe reads a quantity, such as the cube's position, off a site. The smallest change of the activations that
 makes it read another value is added to them; the policy should then act as if it saw that value (Li et al.,
@@ -15,9 +15,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from autoarm.interp.methods.ablation import normalised_effect
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import Batch, capture
-from autoarm.interp.model.intervene import Edit, intervene
+from autoarm.interp.model.intervene import Edit, predict_chunks
 from autoarm.interp.model.named_array import NamedArray
 from gym_autoarm.errors import InvalidInputError
 
@@ -29,9 +29,9 @@ class LinearProbe:
     """Reads `k` numbers off a site: values as one row, times weight, plus bias.
 
     Attributes:
-        weight: `(d, k)`.
-        bias: `(k,)`.
-        shape: Of the site's values, without the batch.
+        weight: Weights, `(d, k)`.
+        bias: Biases, `(k,)`.
+        shape: Shape of the site's values, without the batch.
     """
 
     weight: Floats
@@ -39,23 +39,23 @@ class LinearProbe:
     shape: tuple[int, ...]
 
     def read(self, values: NamedArray) -> Floats:
-        """What it reads, `(batch, k)`."""
+        """The probe's output, `(batch, k)`."""
         return np.asarray(values.values.reshape(len(values.values), -1) @ self.weight + self.bias, np.float64)
 
-    def push(self, change: ArrayLike) -> NDArray[np.float32]:
-        """The smallest change of the site's values that changes the reading by `(n, k)`, `(n, *shape)`."""
+    def steering_vector(self, change: ArrayLike) -> NDArray[np.float32]:
+        """The smallest changes of the site's values that change the probe's output by `(n, k)`: `(n, *shape)`."""
         wanted = np.atleast_2d(np.asarray(change, np.float64))
         solved = wanted @ np.linalg.pinv(self.weight)
         return np.asarray(solved.reshape(len(wanted), *self.shape), np.float32)
 
 
 def fit_probe(values: NamedArray, targets: ArrayLike, alpha: float = 10.0) -> LinearProbe:
-    """Ridge regression from all of a site's values.
+    """Fit a linear probe to all of a site's values, by ridge regression.
 
     Args:
         values: As `capture` returns them.
-        targets: `(n, k)`.
-        alpha: Strength, for values whose mean square is 1.
+        targets: What the probe is to read, `(n, k)`.
+        alpha: Regularisation strength, for values whose mean square is 1.
     """
     y = np.asarray(targets, np.float64)
     if y.ndim != 2 or len(y) != len(values.values) or len(y) < 2:
@@ -78,12 +78,12 @@ def add(change: ArrayLike) -> Edit:
 
 @dataclass(frozen=True, eq=False)
 class Steering:
-    """Normalised effects: 0 is as before, 1 as if the source had been seen.
+    """Normalised effects on the action: 0 is none, 1 is the source's action.
 
     Attributes:
-        effect: Of the probe's direction, `(batch,)`.
-        control: Of random directions as long, `(batch, draw)`.
-        norm: How long the change was, relative to the site's values, `(batch,)`.
+        effect: Effect of the probe's direction, `(batch,)`.
+        control: Effect of random directions of the same length, `(batch, draw)`.
+        norm: Length of the change relative to the site's values, `(batch,)`.
         towards_expert: The effect measured from the clean action to a given one, such as the expert's, `(batch,)`; NaN
             without one.
     """
@@ -105,32 +105,31 @@ def steer(
     draws: int = 5,
     expert: ArrayLike | None = None,
 ) -> Steering:
-    """Move a site along a probe's direction.
+    """Move a site's values along a probe's direction, and measure how far the action follows.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
-        clean: What is seen.
+        clean: Observations.
         source: The same observations with the quantity really changed, such as the cube elsewhere.
-        site: Where the probe reads.
-        probe: Of that site.
-        change: By how much its reading is to change, `(batch, k)`.
+        site: The probe's site.
+        probe: A probe of that site.
+        change: By how much the probe's output is to change, `(batch, k)`.
         rng: Draws the random directions.
-        draws: How many of these.
-        expert: Normalised chunks to be compared with besides, `(batch, slot, action)`.
+        draws: Number of random directions.
+        expert: Normalised chunks for `Steering.towards_expert`, `(batch, slot, action)`.
     """
-    push = probe.push(change)
-    with backbone_once(policy, clean, source) as (start, goal):
+    push = probe.steering_vector(change)
+    with precomputed_feature_maps(policy, clean, source) as (start, goal):
         found = capture(policy, [start], [site, "action"])
-        first, target = found["action"].values, capture(policy, [goal], ["action"])["action"].values
+        first, target = found["action"].values, predict_chunks(policy, [goal])
         if len(push) != len(first) or push.shape[1:] != found[site].values.shape[1:]:
             raise InvalidInputError(f"change {push.shape} at {found[site].values.shape}", field="change")
 
         def moved(by: NDArray[np.float32]) -> NDArray[np.float32]:
-            with intervene(policy, {site: add(by)}):
-                return capture(policy, [start], ["action"])["action"].values
+            return predict_chunks(policy, [start], {site: add(by)})
 
         reached = moved(push)
-        control = [normalised_effect(first, moved(as_long(push, rng)), target) for _ in range(draws)]
+        control = [normalised_effect(first, moved(random_directions(push, rng)), target) for _ in range(draws)]
     size = _lengths(found[site].values)
     return Steering(
         effect=normalised_effect(first, reached, target),
@@ -140,8 +139,8 @@ def steer(
     )
 
 
-def as_long(change: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Random directions, each as long as its row of `change`."""
+def random_directions(change: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Random directions, each of the same length as its row of `change`."""
     noise = rng.normal(size=change.shape)
     scale = _lengths(change) / _lengths(noise)
     return np.asarray(noise * scale.reshape(-1, *[1] * (change.ndim - 1)), np.float32)

@@ -1,11 +1,13 @@
-"""Attention in few numbers. Every function works on the last axes of an array and keeps those before them."""
+"""Summaries of attention. Every function works on the last axes of an array and keeps those before them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from autoarm.interp.model.tokens import TokenLayout
 from gym_autoarm.errors import InvalidInputError
@@ -18,7 +20,7 @@ def shares(weights: Weights, layout: TokenLayout) -> dict[str, Weights]:
 
     Args:
         weights: `(..., token)`.
-        layout: What the tokens are.
+        layout: Layout of the tokens.
 
     Returns:
         `(...)` for each group; all groups sum to what the weights sum to.
@@ -28,15 +30,13 @@ def shares(weights: Weights, layout: TokenLayout) -> dict[str, Weights]:
     return {group: weights[..., layout.indices(group)].sum(axis=-1) for group in layout.groups}
 
 
-def entropy(weights: Weights) -> Weights:
-    """Shannon entropy over the last axis, in nats: 0 for one token, ln n for n tokens alike."""
-    # The limit at 0 is 0, which a product with -inf is not.
-    logarithms = np.log(weights, out=np.zeros_like(weights), where=weights > 0)
-    return np.asarray(-(weights * logarithms).sum(axis=-1), np.float32)
+def entropy[F: np.floating[Any]](shares: NDArray[F]) -> NDArray[F]:
+    """Shannon entropy over the last axis, in nats: 0 for one token, ln n for n equal ones."""
+    return np.asarray(entr(shares).sum(axis=-1), shares.dtype)
 
 
 def effective_tokens(weights: Weights) -> Weights:
-    """How many tokens alike would have this entropy: between 1 and the number of tokens."""
+    """Perplexity: how many tokens of equal weight have this entropy, between 1 and the number of tokens."""
     return np.asarray(np.exp(entropy(weights)), np.float32)
 
 
@@ -48,7 +48,7 @@ def rollout(encoder: Sequence[Weights], decoder: Weights | None = None) -> Weigh
 
     Args:
         encoder: For each layer `(..., head, query, token)`.
-        decoder: Cross-attention of one layer `(..., head, slot, token)`, to be followed back through the encoder.
+        decoder: Cross-attention of one layer `(..., head, slot, token)`, to follow back through the encoder.
 
     Returns:
         `(..., query, token)`, or with a decoder `(..., slot, token)`; sums to 1 over the tokens.

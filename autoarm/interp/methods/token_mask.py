@@ -1,7 +1,7 @@
-"""Does the action need the tokens that the decoder attends to most? Those against as many at random.
+"""Token masking: whether the action depends on the most attended tokens more than on random ones.
 
-Attention is a claim about what matters; hiding tokens tests it. Hidden tokens are blocked, not zeroed: what attention
-is left sums to 1 again, as if they had been masked before the softmax.
+Hidden tokens are masked, not set to zero: the remaining attention sums to 1 again, as if they had been masked before
+the softmax.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.methods.ablation import chunk_distance
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import Batch, capture
-from autoarm.interp.model.intervene import Edit, intervene
+from autoarm.interp.model.intervene import Edit, predict_chunks
 from autoarm.interp.model.tokens import check_act
 from gym_autoarm.errors import InvalidInputError
 
@@ -26,15 +27,15 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class TokenMasking:
-    """Root mean square by which the normalised chunk moves, where some tokens are seen alone or hidden.
+    """Root mean square by which the normalised chunk moves, when some tokens are kept or hidden.
 
     Attributes:
-        counts: How many tokens.
+        counts: Numbers of tokens.
         attention: Share of the cross-attention that falls on the top ones, `(batch, count)`.
-        keep_top: Only the most attended are seen, `(batch, count)`.
-        keep_random: Only random ones, `(batch, count, draw)`.
+        keep_top: Only the most attended are kept, `(batch, count)`.
+        keep_random: Only random ones are kept, `(batch, count, draw)`.
         hide_top: The most attended are hidden, `(batch, count)`; NaN where none would be left.
-        hide_random: Random ones are, `(batch, count, draw)`.
+        hide_random: Random ones are hidden, `(batch, count, draw)`.
     """
 
     counts: tuple[int, ...]
@@ -45,7 +46,7 @@ class TokenMasking:
     hide_random: Floats
 
     def rows(self) -> list[dict[str, Any]]:
-        """Mean over the batch and draws."""
+        """A row for each number of tokens, with means over batch and draws."""
         return [
             {
                 "tokens": count,
@@ -59,8 +60,8 @@ class TokenMasking:
         ]
 
 
-def see_only(seen: Mask) -> Edit:
-    """Let the decoder see some tokens of each observation, `(batch, token)` or one row for all; all heads and slots."""
+def keep_tokens(seen: Mask) -> Edit:
+    """Mask all but some tokens of each observation, `(batch, token)` or one row for all, in all heads and slots."""
     mask = torch.as_tensor(np.array(seen, np.float32))
 
     def change(weights: torch.Tensor) -> torch.Tensor:
@@ -69,8 +70,8 @@ def see_only(seen: Mask) -> Edit:
     return Edit(change, renormalise=True)
 
 
-def attended(policy: Any, batch: Batch) -> Floats:
-    """Cross-attention on each token, mean over the decoder's layers, heads and slots, `(batch, token)`; sums to 1."""
+def token_attention(policy: Any, batch: Batch) -> Floats:
+    """Cross-attention to each token, mean over the decoder's layers, heads and slots, `(batch, token)`; sums to 1."""
     found = capture(policy, [batch], _sites(policy))
     return np.asarray(np.mean([site.values.mean(axis=(1, 2), dtype=np.float64) for site in found.values()], axis=0))
 
@@ -91,23 +92,22 @@ def mask_tokens(
     Args:
         policy: A LeRobot `ACTPolicy`.
         batch: Observations.
-        counts: How many tokens, each from 1 to all of them.
+        counts: Numbers of tokens, each from 1 to all of them.
         rng: Draws the random ones, anew for each observation.
-        draws: How often.
+        draws: Number of random draws.
     """
-    with backbone_once(policy, batch) as (shown,):
-        attention = attended(policy, shown)
+    with precomputed_feature_maps(policy, batch) as (shown,):
+        attention = token_attention(policy, shown)
         length, tokens = attention.shape
         if draws < 1 or not counts or not all(1 <= count <= tokens for count in counts):
             raise InvalidInputError(f"{list(counts)} of {tokens} tokens", field="counts", cure=f"from 1 to {tokens}")
-        clean = capture(policy, [shown], ["action"])["action"].values
+        clean = predict_chunks(policy, [shown])
 
         def moved(seen: Mask) -> Floats:
             if not seen.any():
                 return np.full(length, np.nan)
-            with intervene(policy, {site: see_only(seen) for site in _sites(policy)}):
-                chunk = capture(policy, [shown], ["action"])["action"].values
-            return np.asarray(np.sqrt(((chunk.astype(np.float64) - clean) ** 2).mean(axis=(1, 2))))
+            edits = {site: keep_tokens(seen) for site in _sites(policy)}
+            return chunk_distance(predict_chunks(policy, [shown], edits), clean)
 
         top = [most_attended(attention, count) for count in counts]
         drawn = [[most_attended(rng.random(attention.shape), count) for _ in range(draws)] for count in counts]

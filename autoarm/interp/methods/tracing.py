@@ -1,14 +1,14 @@
 """Causal tracing: which layer, token and part of the network carries what differs between two observations.
 
 Values of a source observation are put, one place at a time, into the forward pass of a clean one; the normalised effect
-says how far the action goes towards the source's (Meng et al., arXiv:2202.05262). Two places have known answers in any
+is how far the action goes towards the source's (Meng et al., arXiv:2202.05262). Two places have known answers in any
 ACT: the first decoder layer's self-attention, which does not depend on the observation, carries exactly 0, and the
 encoder's whole output exactly 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm.interp.methods.ablation import normalised_effect
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import Batch, capture
-from autoarm.interp.model.intervene import Edit, chosen, intervene, replace
+from autoarm.interp.model.intervene import chosen, predict_chunks, replace
 from autoarm.interp.model.tokens import check_act, token_layout
 from gym_autoarm.errors import InvalidInputError
 
 Floats = NDArray[np.float64]
 
 PARTS: Final = ("attention", "mlp", "stream")
-"""Of an encoder layer: what its attention adds, what its MLP adds, and all that leaves it, the path around included."""
+"""Parts of an encoder layer: the outputs of its attention and of its MLP, and the residual stream after it."""
 DECODER_PARTS: Final = ("self-attention", "cross-attention", "mlp", "skip")
-"""Of the last decoder layer. `skip` is all that comes by the path around the MLP, as if the MLP had noticed nothing."""
+"""Parts of the last decoder layer. `skip` is the residual path around the MLP, whose own output is kept clean."""
 ALL: Final = "all"
 """The group of all tokens."""
 
@@ -38,8 +38,8 @@ class Trace:
 
     Attributes:
         layers: Names of the encoder's places, its input first.
-        groups: Of tokens.
-        encoder: `(batch, layer, group, part)`, parts as in `PARTS`; the input has a stream alone and NaN else.
+        groups: Names of the token groups.
+        encoder: `(batch, layer, group, part)`, parts as in `PARTS`; the input has only a stream, other parts are NaN.
         decoder: `(batch, part)`, parts as in `DECODER_PARTS`.
     """
 
@@ -49,7 +49,7 @@ class Trace:
     decoder: Floats
 
     def rows(self) -> list[dict[str, Any]]:
-        """Mean effect over the batch of each place."""
+        """A row for each place, with the mean effect over the batch."""
         found = [
             {"layer": layer, "tokens": group, "part": part, "effect": _mean(self.encoder[:, row, column, number])}
             for row, layer in enumerate(self.layers)
@@ -68,9 +68,9 @@ def trace(policy: Any, clean: Batch, source: Batch, groups: Sequence[str] | None
 
     Args:
         policy: A LeRobot `ACTPolicy`.
-        clean: Observations into whose forward pass values are put.
-        source: As many others, such as the same with the cube elsewhere.
-        groups: Of tokens, as `TokenLayout.groups` names them; all of these by default, and `ALL` together.
+        clean: Observations, whose forward pass is patched.
+        source: As many others, such as the same scenes with the cube elsewhere.
+        groups: Names of token groups, as in `TokenLayout.groups`; by default all of these, and `ALL`.
 
     Raises:
         InvalidInputError: For an unknown group, or batches of different sizes.
@@ -86,7 +86,7 @@ def trace(policy: Any, clean: Batch, source: Batch, groups: Sequence[str] | None
         for part in PARTS
     } | {(0, "stream"): "tokens.in"}
     last = f"decoder.{len(model.decoder.layers) - 1}"
-    with backbone_once(policy, clean, source) as (start, goal):
+    with precomputed_feature_maps(policy, clean, source) as (start, goal):
         captured = [f"{last}.self_attention", f"{last}.cross_attention", f"{last}.mlp", "action"]
         there = capture(policy, [goal], [*sites.values(), *captured])
         here = capture(policy, [start], ["action", f"{last}.mlp"])
@@ -97,17 +97,13 @@ def trace(policy: Any, clean: Batch, source: Batch, groups: Sequence[str] | None
         for (row, part), site in sites.items():
             for column, place in enumerate(places.values()):
                 edit = {site: replace(np.array(chosen(there[site], place)), place)}
-                encoder[:, row, column, PARTS.index(part)] = normalised_effect(first, _run(policy, start, edit), target)
-        reached = [_run(policy, start, {site: replace(there[site])}) for site in captured[:3]]
-        # The source's pass with the clean MLP's output: whatever arrives has come around it.
-        reached.append(_run(policy, goal, {f"{last}.mlp": replace(here[f"{last}.mlp"])}))
+                patched = predict_chunks(policy, [start], edit)
+                encoder[:, row, column, PARTS.index(part)] = normalised_effect(first, patched, target)
+        reached = [predict_chunks(policy, [start], {site: replace(there[site])}) for site in captured[:3]]
+        # The source's forward pass with the clean MLP output: what differs has come around the MLP.
+        reached.append(predict_chunks(policy, [goal], {f"{last}.mlp": replace(here[f"{last}.mlp"])}))
         decoder = np.stack([normalised_effect(first, each, target) for each in reached], axis=1)
     return Trace(("input", *(str(number) for number in layers)), names, encoder, decoder)
-
-
-def _run(policy: Any, batch: Batch, edits: Mapping[str, Edit]) -> NDArray[np.float32]:
-    with intervene(policy, edits):
-        return capture(policy, [batch], ["action"])["action"].values
 
 
 def _mean(values: Floats) -> float | None:

@@ -1,7 +1,7 @@
-"""Tuned lens: for each encoder layer an affine map to what the last one says (Belrose et al., arXiv:2303.08112).
+"""Tuned lens: for each encoder layer an affine map to the last layer's output (Belrose et al., arXiv:2303.08112).
 
-One map for all tokens, fitted by ridge regression from sums that are collected batch by batch, so that memory does not
-grow with the data.
+Each is one map for all tokens, fitted by ridge regression from sums that are collected batch by batch, so that memory
+does not grow with the data.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Translator:
-    """Token by token: values times weight, plus bias.
+    """An affine map of each token: values times weight, plus bias.
 
     Attributes:
-        weight: `(channel, channel)`.
-        bias: `(channel,)`.
+        weight: Weights, `(channel, channel)`.
+        bias: Biases, `(channel,)`.
         error: Share of the last layer's variance that was not explained, on the data it was fitted to.
     """
 
@@ -35,7 +35,7 @@ class Translator:
     error: float
 
     def __call__(self, tokens: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Tokens `(..., channel)` as the last layer would put it."""
+        """Tokens `(..., channel)`, mapped to the last layer's output."""
         return np.asarray(tokens @ self.weight + self.bias, np.float32)
 
 
@@ -44,11 +44,11 @@ def fit_translators(policy: Any, batches: Iterable[Batch], alpha: float = 1e-3) 
 
     Args:
         policy: A LeRobot `ACTPolicy`.
-        batches: Observations to fit to; others than those to be looked at.
-        alpha: Strength of the ridge, relative to the mean square of a layer's channels.
+        batches: Observations to fit to, other than those of the lens.
+        alpha: Ridge strength, relative to the mean square of a layer's channels.
 
     Returns:
-        By the number of layers that come before, as `autoarm.interp.methods.lens.action_lens` takes them.
+        Translators by the number of layers before them, as `autoarm.interp.methods.lens.action_lens` takes them.
     """
     encoder = check_act(policy).model.encoder
     depth = len(encoder.layers)

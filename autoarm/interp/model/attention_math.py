@@ -10,7 +10,7 @@ def head_weights(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -
     """The attention of each head, from the projections: LeRobot's own call keeps only their mean.
 
     Args:
-        attention: Without masks, in evaluation mode, queries and keys of equal width: as in ACT's decoder.
+        attention: A module without masks, in evaluation mode, with queries and keys of equal width, as in ACT.
         query: `(slots, batch, width)`.
         key: `(tokens, batch, width)`.
 
@@ -26,7 +26,7 @@ def head_weights(attention: nn.MultiheadAttention, query: Tensor, key: Tensor) -
 
 
 def project_values(attention: nn.MultiheadAttention, value: Tensor) -> Tensor:
-    """What each head reads at each token: `(tokens, batch, width)` to `(batch, heads, tokens, width / heads)`."""
+    """The values of each head at each token: `(tokens, batch, width)` to `(batch, heads, tokens, width / heads)`."""
     weight, bias = attention.in_proj_weight.chunk(3)[2], attention.in_proj_bias.chunk(3)[2]
     return _split_heads(value, weight, bias, attention.num_heads)
 

@@ -1,6 +1,6 @@
-"""The backbone's maps in place of frames, for measurements that ask one batch again and again.
+"""The backbone's feature maps in place of images, for measurements that run one batch many times.
 
-Most of a forward pass is the ResNet; edits behind it do not change what it sees.
+The ResNet takes most of a forward pass, and edits behind it do not change its output.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from autoarm.interp.model.capture import Batch, capture
 from autoarm.interp.model.tokens import camera_name, check_act
+from autoarm.training.features import images_are_feature_maps
 
 
 @contextmanager
-def backbone_once(policy: Any, *batches: Batch) -> Iterator[list[dict[str, Any]]]:
-    """Have the policy take, in the block, the batches that are yielded: with feature maps in place of frames.
+def precomputed_feature_maps(policy: Any, *batches: Batch) -> Iterator[list[dict[str, Any]]]:
+    """Yield the batches with feature maps in place of images, which the policy takes inside the block.
 
-    Predictions are the same to the bit. The sizes in these batches are those of the maps: take the layout of the tokens
-    from the frames.
+    Predictions are identical, bit for bit. Image sizes in these batches are those of the maps: compute the token layout
+    from the original batch.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
         batches: Observations as its preprocessor returns them.
     """
-    model, cameras = check_act(policy).model, policy.config.image_features
+    cameras = check_act(policy).config.image_features
     if not cameras:
         yield [dict(batch) for batch in batches]
         return
@@ -37,13 +37,5 @@ def backbone_once(policy: Any, *batches: Batch) -> Iterator[list[dict[str, Any]]
         maps = capture(policy, [batch], names.values())
         seen = {key: torch.from_numpy(maps[name].values).to(batch[key].device) for key, name in names.items()}
         replaced.append({**batch, **seen})
-    backbone, model.backbone = model.backbone, _Given().eval()
-    try:
+    with images_are_feature_maps(policy):
         yield replaced
-    finally:
-        model.backbone = backbone
-
-
-class _Given(nn.Module):
-    def forward(self, maps: Tensor) -> dict[str, Tensor]:
-        return {"feature_map": maps}

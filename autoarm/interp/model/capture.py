@@ -24,15 +24,14 @@ Batch = Mapping[str, Any]
 
 
 def capture(policy: Any, batches: Iterable[Batch], sites: Iterable[str]) -> dict[str, NamedArray]:
-    """Run a policy on batches and keep what it has at some sites.
+    """Run a policy on batches and return its activations at some sites.
 
-    The policy is in evaluation mode meanwhile, so that no dropout disturbs and the latent is the zero of inference:
-    in training mode it would be encoded from the actions that the batch may hold. Afterwards everything about the
-    policy is as it was.
+    Meanwhile the policy is in evaluation mode: without dropout, and with the latent zero, as at inference (in training
+    mode it would be encoded from the batch's actions). Afterwards the policy is as it was.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
-        batches: Each of any size; frames of one size in all.
+        batches: Observations as its preprocessor returns them; batches of any size, with images all of one size.
         sites: Names as `autoarm.interp.model.sites` lists them.
 
     Returns:
@@ -52,7 +51,7 @@ def capture(policy: Any, batches: Iterable[Batch], sites: Iterable[str]) -> dict
 
 
 def capture_each(policy: Any, batches: Iterable[Batch], found: Mapping[str, Site]) -> Iterator[dict[str, Values]]:
-    """The same batch by batch, for those who cannot hold all at once.
+    """Capture batch by batch, for activations that do not fit in memory all at once.
 
     Args:
         policy: A LeRobot `ACTPolicy`.
@@ -61,7 +60,7 @@ def capture_each(policy: Any, batches: Iterable[Batch], found: Mapping[str, Site
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for batch in batches:
-        # Hooks are taken off between batches: what is done with the policy then is nobody's business here.
+        # Hooks are removed between batches, so that the caller may use the policy there.
         values = _capture_one(policy, batch, found)
         for name, array in values.items():
             if shapes.setdefault(name, array.shape[1:]) != array.shape[1:]:
@@ -86,5 +85,5 @@ def _capture_one(policy: Any, batch: Batch, found: Mapping[str, Site]) -> dict[s
 
 
 def to_numpy(tensor: Tensor) -> Values:
-    """Float32, in the main memory, its own."""
+    """A float32 copy in main memory."""
     return np.array(tensor.detach().float().cpu().numpy(), np.float32, order="C")

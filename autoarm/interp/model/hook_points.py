@@ -1,6 +1,6 @@
-"""Places of a module where a value can be read and replaced: its input, its output, what its attention does inside.
+"""Hook points: the values of a module that can be read and replaced (input, output, attention weights and heads).
 
-Values are handed out with the batch first, whatever order the module itself works in.
+Values are passed with the batch first, whatever order the module itself works in.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch.utils.hooks import RemovableHandle
 from autoarm.interp.model.attention_math import head_weights, project_values
 
 Callback = Callable[[Tensor], Tensor | None]
-"""Is shown a value; what it returns, unless None, takes its place."""
+"""Called with a value; its result, unless None, replaces the value."""
 
 
-class Port(ABC):
-    """A way into a module."""
+class HookPoint(ABC):
+    """A value of a module that can be read and replaced."""
 
     @abstractmethod
     def attach(self, module: nn.Module, callback: Callback) -> list[RemovableHandle]:
@@ -28,7 +28,7 @@ class Port(ABC):
 
 
 @dataclass(frozen=True)
-class Input(Port):
+class Input(HookPoint):
     """The first positional argument, `(sequence, batch, channel)` in the module."""
 
     def attach(self, module: nn.Module, callback: Callback) -> list[RemovableHandle]:
@@ -40,12 +40,12 @@ class Input(Port):
 
 
 @dataclass(frozen=True)
-class Output(Port):
+class Output(HookPoint):
     """The output: a tensor, or what a tuple or a dictionary of the module holds under `key`.
 
     Attributes:
         key: None if the output is the value itself.
-        batch_first: Whether the module itself works so.
+        batch_first: Whether the module's own output has the batch first.
     """
 
     key: int | str | None = None
@@ -70,7 +70,7 @@ class Output(Port):
 
 
 class _Attended(NamedTuple):
-    """Output of a `MultiheadAttention` that was looked into; its callers know of the first two alone."""
+    """Output of a `MultiheadAttention` with those of each head; its callers use the first two fields only."""
 
     output: Tensor
     mean_weights: Tensor
@@ -78,7 +78,7 @@ class _Attended(NamedTuple):
     heads: Tensor | None = None
 
 
-class _Attention(Port):
+class _Attention(HookPoint):
     def attach(self, module: nn.Module, callback: Callback) -> list[RemovableHandle]:
         def keep_heads_apart(module: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
             # Torch computes the weights of each head and then, if asked, their mean; the output is the same.
@@ -98,11 +98,11 @@ class _Attention(Port):
     def exchange(
         self, module: nn.MultiheadAttention, given: dict[str, Tensor], attended: _Attended, callback: Callback
     ) -> _Attended | None:
-        """The new output, or None."""
+        """The module's new output, or None if the callback replaced nothing."""
 
 
 class Weights(_Attention):
-    """Attention of each head, `(batch, head, query, token)`, which LeRobot's own call averages over heads."""
+    """Attention weights of each head, `(batch, head, query, token)`, which LeRobot's own call averages over heads."""
 
     def exchange(
         self, module: nn.MultiheadAttention, given: dict[str, Tensor], attended: _Attended, callback: Callback
@@ -115,7 +115,7 @@ class Weights(_Attention):
 
 
 class Heads(_Attention):
-    """What each head brings, before the output projection mixes them: `(batch, query, head, channel)`."""
+    """Output of each head, before the output projection mixes them: `(batch, query, head, channel)`."""
 
     def exchange(
         self, module: nn.MultiheadAttention, given: dict[str, Tensor], attended: _Attended, callback: Callback
@@ -131,7 +131,7 @@ class Heads(_Attention):
 def _look_inside(
     module: nn.MultiheadAttention, given: dict[str, Tensor], output: tuple[Tensor, Tensor | None]
 ) -> _Attended:
-    # A call that asks for no weights does without them; they are computed beside it.
+    # A call with need_weights=False returns none; they are computed again here.
     weights = head_weights(module, given["query"], given["key"]) if output[1] is None else output[1]
     return _Attended(output[0], weights.mean(dim=1), weights)
 

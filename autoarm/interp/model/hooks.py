@@ -1,4 +1,4 @@
-"""Callbacks at sites for the length of a block, made sure of: each is called once in every forward pass."""
+"""Callbacks at sites inside a block, with a check that each is called in every forward pass."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Passes:
 
 @contextmanager
 def attached(policy: Any, found: Mapping[str, Site], callbacks: Mapping[str, Callback]) -> Iterator[Passes]:
-    """Have callbacks called with the values at their sites.
+    """Inside the block, call the callbacks with the values at their sites.
 
     Args:
         policy: An ACT policy.
         found: Its sites, as `resolve` returns them.
-        callbacks: By the same names.
+        callbacks: Callbacks by the same names.
 
     Raises:
-        AssertionError: From the policy's own call, if a callback was not called in it: a measurement of nothing.
+        AssertionError: In the policy's forward pass, if it did not call one of the callbacks.
     """
     passes = Passes()
     calls: dict[str, int] = {}
@@ -55,13 +55,8 @@ def attached(policy: Any, found: Mapping[str, Site], callbacks: Mapping[str, Cal
     with ExitStack() as stack:
         handles = [policy.model.register_forward_pre_hook(start)]
         for name, site in found.items():
-            handles += site.port.attach(site.module, counting(name, site))
+            handles += site.hook_point.attach(site.module, counting(name, site))
         handles.append(policy.model.register_forward_hook(finish))
         for handle in handles:
             stack.callback(handle.remove)
         yield passes
-
-
-def is_hooked(policy: nn.Module) -> bool:
-    """Whether anybody's hooks sit in the policy now."""
-    return any(module._forward_hooks or module._forward_pre_hooks for module in policy.modules())

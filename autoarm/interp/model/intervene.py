@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, SupportsIndex
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from autoarm.interp.model.capture import Batch, capture
 from autoarm.interp.model.hook_points import Callback, Weights
 from autoarm.interp.model.hooks import Passes, attached
 from autoarm.interp.model.named_array import NamedArray, axis_number
@@ -30,8 +31,8 @@ class Edit:
     """A change of the values at a site.
 
     Attributes:
-        change: From the values at the chosen places, batch first, to new ones of the same shape.
-        at: Where; everywhere if None. Tokens by name: `{"token": token_layout(policy).indices("state")}`.
+        change: Maps the values at the chosen places, batch first, to new ones of the same shape.
+        at: Which places; all if None. Tokens by name: `{"token": token_layout(policy).indices("state")}`.
         renormalise: Whether the last axis sums to 1 again afterwards, as attention does.
     """
 
@@ -41,27 +42,27 @@ class Edit:
 
 
 def zero(at: Places | None = None) -> Edit:
-    """Put zeros."""
+    """Replace the values by zeros."""
     return Edit(torch.zeros_like, at)
 
 
 def block(at: Places) -> Edit:
     """Keep attention away from some tokens, as if they had been masked: what is left sums to 1 again.
 
-    Zeroed weights alone would still carry something: how much attention they took from the others.
+    Setting weights to zero alone would leave the other weights as small as before.
 
     Args:
-        at: Of a site that ends in `.weights`, such as `{"query": pixels, "token": state}`.
+        at: Places at a site that ends in `.weights`, such as `{"query": pixels, "token": state}`.
     """
     return Edit(torch.zeros_like, at, renormalise=True)
 
 
 def replace(values: NamedArray | ArrayLike | Tensor, at: Places | None = None) -> Edit:
-    """Put given values.
+    """Replace the values by given ones.
 
     Args:
-        values: Of the shape of the chosen places; without the batch axis, or with one row, the same for all of it.
-        at: Where.
+        values: In the shape of the chosen places; without the batch axis, or with one row, the same for all.
+        at: Which places; all if None.
     """
     new = torch.as_tensor(_plain(values))
 
@@ -75,11 +76,11 @@ def replace(values: NamedArray | ArrayLike | Tensor, at: Places | None = None) -
 
 
 def mean(reference: NamedArray, at: Places | None = None) -> Edit:
-    """Put the mean over the batch of captured values: for each token or slot its own.
+    """Replace the values by the mean of captured ones over the batch: each token or slot by its own.
 
     Args:
         reference: As `capture` returns it, of the whole site.
-        at: Where.
+        at: Which places; all if None.
     """
     average = reference.mean("batch")
     return replace(chosen(average, at), at)
@@ -96,7 +97,7 @@ def intervene(policy: Any, edits: Mapping[str, Edit | Callable[[Tensor], Tensor]
 
     Args:
         policy: A LeRobot `ACTPolicy`; a `LeRobotPolicy` acts edited while its attribute `policy` is.
-        edits: By site. A plain function is an edit everywhere.
+        edits: Edits by site; a plain function edits all places.
 
     Yields:
         The number of edited forward passes so far.
@@ -124,6 +125,23 @@ def intervene(policy: Any, edits: Mapping[str, Edit | Callable[[Tensor], Tensor]
             )
 
 
+def predict_chunks(
+    policy: Any, batches: Iterable[Batch], edits: Mapping[str, Edit] | None = None
+) -> NDArray[np.float32]:
+    """The normalised chunks that a policy predicts, with or without edits inside; the policy is left as it was.
+
+    Args:
+        policy: A LeRobot `ACTPolicy`.
+        batches: Observations as its preprocessor returns them.
+        edits: Edits by site; none by default.
+
+    Returns:
+        `(observation, slot, action)`.
+    """
+    with intervene(policy, edits) if edits else nullcontext():
+        return capture(policy, batches, ["action"])["action"].values
+
+
 def chosen(values: NamedArray, at: Places | None) -> NDArray[np.float32]:
     """The values at some places; all combinations of these, every axis staying where it is."""
     if at is None:
@@ -139,7 +157,7 @@ def _callback(name: str, site: Site, edit: Edit | Callable[[Tensor], Tensor], pr
     if whole.at is not None:
         for axis in whole.at:
             axis_number(site.axes, axis)
-    if whole.renormalise and not isinstance(site.port, Weights):
+    if whole.renormalise and not isinstance(site.hook_point, Weights):
         raise InvalidInputError("only attention can be blocked", field=name, cure="choose a site that ends in .weights")
 
     def change(values: Tensor) -> Tensor:

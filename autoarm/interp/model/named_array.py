@@ -1,4 +1,4 @@
-"""Arrays that say what their axes are."""
+"""Arrays with named axes."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class NamedArray:
         return self.values.shape[self.axis(name)]
 
     def mean(self, name: str) -> NamedArray:
-        """The mean over an axis, which goes."""
+        """The mean over an axis, which is dropped."""
         number = self.axis(name)
         rest = tuple(axis for axis in self.axes if axis != name)
         return NamedArray(rest, np.asarray(self.values.mean(axis=number, dtype=np.float64), np.float32))
 
 
 def axis_number(axes: tuple[str, ...], name: str) -> int:
-    """The place of `name` in `axes`. Raises `InvalidInputError` if it is not among them."""
+    """The index of `name` in `axes`. Raises `InvalidInputError` if it is not among them."""
     if name not in axes:
         raise InvalidInputError(f"there is no axis {name!r}", field="axis", cure=f"choose from {', '.join(axes)}")
     return axes.index(name)

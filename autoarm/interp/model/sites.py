@@ -3,20 +3,20 @@
 | site | what it is | axes |
 |---|---|---|
 | `backbone.<camera>` | raw ResNet features | batch, channel, row, column |
-| `tokens.in` | what enters the encoder, without positions | batch, token, channel |
+| `tokens.in` | input of the encoder, without position embeddings | batch, token, channel |
 | `encoder.<l>.attention` | output of a layer's self-attention | batch, token, channel |
-| `encoder.<l>.attention.weights` | of each head | batch, head, query, token |
-| `encoder.<l>.attention.heads` | what each head brings to the output | batch, token, head, channel |
+| `encoder.<l>.attention.weights` | attention weights of each head | batch, head, query, token |
+| `encoder.<l>.attention.heads` | output of each head, before the output projection | batch, token, head, channel |
 | `encoder.<l>.mlp` | output of a layer's MLP | batch, token, channel |
-| `encoder.<l>.mlp.in` | its input, without the path around it | batch, token, channel |
-| `encoder.<l>.mlp.skip` | the path around it | batch, token, channel |
-| `encoder.<l>.mlp.keys` | its units, after the activation | batch, token, unit |
-| `encoder.<l>.out`, `encoder.out` | after a layer, and after all | batch, token, channel |
-| `decoder.<l>.in` | what enters a layer: zeros in the first | batch, slot, channel |
+| `encoder.<l>.mlp.in` | input of the MLP | batch, token, channel |
+| `encoder.<l>.mlp.skip` | residual path around the MLP | batch, token, channel |
+| `encoder.<l>.mlp.keys` | hidden units of the MLP, after the activation function | batch, token, unit |
+| `encoder.<l>.out`, `encoder.out` | output of a layer, and of the last one | batch, token, channel |
+| `decoder.<l>.in` | input of a layer: zeros in the first | batch, slot, channel |
 | `decoder.<l>.self_attention` | as in the encoder, weights and heads too | batch, slot, channel |
 | `decoder.<l>.cross_attention` | the same; its weights have axes batch, head, slot, token | batch, slot, channel |
 | `decoder.<l>.mlp` | as in the encoder, with in, skip and keys | batch, slot, channel |
-| `decoder.<l>.out`, `decoder.out` | after a layer, and after the last norm | batch, slot, channel |
+| `decoder.<l>.out`, `decoder.out` | output of a layer, and of the last norm | batch, slot, channel |
 | `action` | the normalised chunk | batch, slot, action |
 
 `encoder.<l>.norm<n>` and `decoder.<l>.norm<n>` are the layers' norms as LeRobot numbers them. A decoder's parts go
@@ -31,7 +31,7 @@ from typing import Any
 
 from torch import nn
 
-from autoarm.interp.model.hook_points import Heads, Input, Output, Port, Weights
+from autoarm.interp.model.hook_points import Heads, HookPoint, Input, Output, Weights
 from autoarm.interp.model.tokens import camera_name, check_act
 from gym_autoarm.errors import InvalidInputError
 
@@ -42,17 +42,17 @@ class Site:
 
     Attributes:
         name: In full, with the layer's number.
-        axes: Of the values there.
-        module: Whose input, output or inside it is.
-        port: How to get at it.
+        axes: Names of the axes of its values.
+        module: The module it belongs to.
+        hook_point: Which value of the module it is: input, output, attention weights or heads.
         call: Which call of the module in one forward pass; the backbone is called once a camera.
-        editable: Whether a value put there takes the whole effect; `skip` is one of two uses of a value, read alone.
+        editable: Whether it can be edited; `mlp.skip` can only be read, because its value is used elsewhere too.
     """
 
     name: str
     axes: tuple[str, ...]
     module: nn.Module
-    port: Port
+    hook_point: HookPoint
     call: int = 0
     editable: bool = True
 
@@ -87,7 +87,7 @@ def sites(policy: Any) -> dict[str, Site]:
 
 
 def resolve(policy: Any, names: Iterable[str]) -> dict[str, Site]:
-    """The sites that `names` mean, by the names as given, in the order of a forward pass.
+    """The sites with these names, by name as given, in the order of a forward pass.
 
     Raises:
         IncompatiblePolicyError: If it is another kind of policy.

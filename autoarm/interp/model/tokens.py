@@ -1,4 +1,4 @@
-"""What the tokens are that ACT's encoder works on, and where each camera's lie among them."""
+"""The tokens of ACT's encoder: their names, and where each camera's tokens lie in the sequence."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def token_layout(policy: Any, batch: Mapping[str, Any] | None = None, *, interle
 
     Args:
         policy: A LeRobot `ACTPolicy`.
-        batch: What it is shown; without it the frames have the sizes that its configuration declares, which a resizing
+        batch: Observations; without them the frames have the sizes that its configuration declares, which a resizing
             step in the preprocessor can make untrue.
         interleaved: Describe the order of LeRobot before 2025-03-18.
     """
@@ -109,7 +109,7 @@ def token_layout(policy: Any, batch: Mapping[str, Any] | None = None, *, interle
 
 
 def camera_name(key: str) -> str:
-    """The camera that an image feature of LeRobot shows."""
+    """The name of the camera in the key of an image feature of LeRobot."""
     return key.removeprefix(IMAGE_PREFIX)
 
 

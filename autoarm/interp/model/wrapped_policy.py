@@ -1,4 +1,4 @@
-"""What policies around a checkpoint of ACT have in common: every process loads its own."""
+"""Base class of policies that wrap a checkpoint of ACT, which every process loads for itself."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class WrappedPolicy:
-    """A checkpoint that is loaded when it is first used, and is left behind when this is pickled.
+    """A checkpoint that is loaded when it is first used and not pickled with this object.
 
     Args:
-        reference: What `load_policy` takes, of an ACT.
-        device: Of torch.
-        image_size: Height and width of the frames it will be shown.
+        reference: An ACT policy, as `load_policy` takes it.
+        device: Torch device.
+        image_size: Height and width of the frames that it will get.
     """
 
     needs_images = True

@@ -1,1 +1,1 @@
-"""What a policy is shown: frames of a dataset with labels, and rendered ones."""
+"""Observations for a policy: frames of a dataset with labels, and rendered frames."""

@@ -33,14 +33,14 @@ class DatasetSample:
     Attributes:
         dataset: Its folder.
         index: Number of the frame in the dataset, `(n,)`.
-        episode: `(n,)`.
+        episode: Number of the episode, `(n,)`.
         step: Number of the frame in its episode, `(n,)`.
         state: Joint positions, `(n, 6)`.
         cube: Where the cube lay at the episode's start, metres, `(n, 2)`; NaN where the dataset does not say.
         spot: Number of the spot at which it lay, `(n,)`; -1 where it could lie anywhere, or the dataset does not say.
         pixels: uint8 `(n, camera, height, width, 3)`, as the network sees them.
-        actions: Of all frames of the dataset, `(frames, 6)`, for chunks that begin at these.
-        episodes: Of all frames of the dataset, `(frames,)`.
+        actions: Actions of all frames of the dataset, `(frames, 6)`, for the chunks that begin at the sampled ones.
+        episodes: Episode numbers of all frames of the dataset, `(frames,)`.
     """
 
     dataset: Path
@@ -66,7 +66,7 @@ class DatasetSample:
     def batches(
         self, policy: LeRobotPolicy, rows: ArrayLike | None = None, size: int = _BATCH
     ) -> Iterator[dict[str, Any]]:
-        """The same in order, `size` at a time."""
+        """Batches of all of them, or of some, in order, `size` at a time."""
         chosen = np.arange(len(self)) if rows is None else np.atleast_1d(np.asarray(rows))
         for first in range(0, len(chosen), size):
             yield self.batch(policy, chosen[first : first + size])
@@ -75,8 +75,8 @@ class DatasetSample:
         """Rows of some episodes and of the others: neighbouring frames are much alike, and never on both sides.
 
         Args:
-            part: Of the episodes that are to be held out; at least one is.
-            rng: Chooses them.
+            part: Share of the episodes to hold out; at least one is held out.
+            rng: Chooses the episodes.
 
         Raises:
             InvalidInputError: If there are fewer than two episodes.
@@ -92,18 +92,18 @@ class DatasetSample:
 
 
 def sample_dataset(policy: LeRobotPolicy, dataset: Path, count: int) -> DatasetSample:
-    """About `count` frames, the same number of each episode, evenly spread over it.
+    """Take about `count` frames, the same number from each episode, evenly spread over it.
 
     The dataset's videos are decoded once and cached.
 
     Args:
-        policy: At whose input size.
+        policy: The policy, for whose input size the frames are resized.
         dataset: LeRobotDataset folder of this arm; the cube's places are in it if `autoarm collect` recorded it.
-        count: At least one an episode is taken.
+        count: Number of frames; at least one is taken from each episode.
 
     Raises:
         InvalidFileError: If the folder is no dataset of this arm.
-        InvalidInputError: If there would be none.
+        InvalidInputError: If `count` is below 1.
     """
     if count < 1:
         raise InvalidInputError(f"{count} frames", field="frames", cure="at least 1")

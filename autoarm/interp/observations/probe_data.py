@@ -1,7 +1,7 @@
-"""Frames of a dataset with what was true in them, for probes: where the cube was, whether it was held, the stage.
+"""Labels of a dataset's frames, for probes: where the cube was, whether it was held, the stage of the task.
 
-A LeRobotDataset holds joints and pictures. What else was true is found by taking the recorded actions again, from the
-recorded scene, and making sure that the joints come out as recorded.
+A LeRobotDataset holds joints and images. The other labels are found by replaying the recorded actions from the recorded
+scene, with a check that the joints come out as recorded.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ CLASSES: Final[frozenset[str]] = frozenset({"grasped", "stage"})
 _DIVERGED: Final = 0.5
 """Degrees by which a joint may miss its recorded position before the replay is no longer the recording."""
 _SMALL: Final = (48, 64)
-"""Frames that nobody draws."""
+"""Image size of the environment, which renders nothing here."""
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledFrames:
-    """Frames of a dataset, in its order, without their pictures.
+class FrameLabels:
+    """Labels of frames of a dataset, in its order.
 
     Attributes:
         index: Number of the frame in the dataset, `(n,)`.
-        episode: `(n,)`.
+        episode: Number of the episode, `(n,)`.
         step: Number of the frame in its episode, `(n,)`.
         spot: Where the cube lay at the episode's start, as a number for each spot, or each episode where it could lie
             anywhere, `(n,)`.
         state: Joints, degrees and 0..100, `(n, 6)`.
-        action: Taken next, `(n, 6)`.
+        action: The next action, `(n, 6)`.
         cube: Where the cube is now, metres, `(n, 2)`.
         start: Where it lay at the episode's start, metres, `(n, 2)`.
         yaw: Its turn now, degrees within 45 of straight, as four sides look alike, `(n, 1)`.
@@ -76,27 +76,27 @@ class LabelledFrames:
         return len(self.index)
 
     def target(self, name: Target) -> NDArray[Any]:
-        """What a probe is to tell: numbers `(n, k)`, or classes `(n,)`."""
+        """The values of a target: numbers `(n, k)`, or classes `(n,)`."""
         values: NDArray[Any] = getattr(self, "state" if name == "joints" else name)
         return values
 
-    def select(self, rows: NDArray[Any]) -> LabelledFrames:
+    def select(self, rows: NDArray[Any]) -> FrameLabels:
         """Some rows, given by number or mask."""
-        return LabelledFrames(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return FrameLabels(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-    def every(self, steps: int) -> LabelledFrames:
+    def every(self, steps: int) -> FrameLabels:
         """Each `steps`th frame of each episode: neighbours are nearly copies of each other."""
         if steps < 1:
             raise InvalidInputError(f"{steps} is no stride", field="steps", cure="at least 1")
         return self.select(self.step % steps == 0)
 
 
-def labelled_frames(dataset: Path, episodes: Sequence[int] | None = None) -> LabelledFrames:
+def frame_labels(dataset: Path, episodes: Sequence[int] | None = None) -> FrameLabels:
     """Label the frames of a dataset that `autoarm collect` recorded, by replaying its episodes.
 
     Args:
         dataset: LeRobotDataset folder.
-        episodes: All by default.
+        episodes: Numbers of the episodes; all by default.
 
     Raises:
         InvalidFileError: If there is no record of the scenes, or the replay does not give the recorded joints.
@@ -123,7 +123,7 @@ def labelled_frames(dataset: Path, episodes: Sequence[int] | None = None) -> Lab
             )
         spot = number if record.spot is None else names.index(record.spot)
         parts.append(
-            LabelledFrames(
+            FrameLabels(
                 index=rows,
                 episode=np.full(len(rows), number),
                 step=np.arange(len(rows)),
@@ -136,18 +136,16 @@ def labelled_frames(dataset: Path, episodes: Sequence[int] | None = None) -> Lab
         )
     if not parts:
         raise InvalidInputError("no episode", field="episodes", cure="name at least one")
-    return LabelledFrames(
+    return FrameLabels(
         **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(parts[0])}
     )
 
 
 def input_size(policy: LeRobotPolicy, frames: tuple[int, int]) -> tuple[int, int]:
     """Height and width that a policy's own preprocessor makes of frames of a size."""
-    for step in policy._preprocess.steps:
-        size = getattr(step, "resize_size", None)
-        if size is not None:
-            return int(size[0]), int(size[1])
-    return frames
+    from autoarm.policies.lerobot import resized_to
+
+    return resized_to(policy._preprocess) or frames
 
 
 def dataset_frames(dataset: Path, image_size: tuple[int, int] | None = None) -> Frames:
@@ -157,15 +155,15 @@ def dataset_frames(dataset: Path, image_size: tuple[int, int] | None = None) -> 
 
 
 def dataset_batches(
-    policy: LeRobotPolicy, frames: Frames, labels: LabelledFrames, size: int = 32
+    policy: LeRobotPolicy, frames: Frames, labels: FrameLabels, size: int = 32
 ) -> Iterator[dict[str, Any]]:
-    """What the policy is given for labelled frames, `size` at a time.
+    """Batches of labelled frames, as the policy's preprocessor returns them.
 
     Args:
         policy: With its processors.
-        frames: Of the whole dataset, as `dataset_frames` returns them at `input_size`.
-        labels: Which of them, and the states.
-        size: Of a batch.
+        frames: All frames of the dataset, as `dataset_frames` returns them at `input_size`.
+        labels: Labels of the frames to take, with their states.
+        size: Batch size.
     """
     for first in range(0, len(labels), size):
         rows = slice(first, first + size)
@@ -174,7 +172,7 @@ def dataset_batches(
 
 
 def policy_batch(policy: LeRobotPolicy, pixels: dict[str, Frames], states: Floats) -> dict[str, Any]:
-    """What the policy is given for several observations: pixels `(n, h, w, 3)` by camera, states `(n, 6)`."""
+    """A batch, as the policy's preprocessor returns it, of pixels `(n, h, w, 3)` by camera, states `(n, 6)`."""
     shown = {camera: np.ascontiguousarray(frames) for camera, frames in pixels.items()}
     return policy.batch({"pixels": shown, "agent_pos": np.asarray(states, np.float32)})
 
@@ -182,7 +180,7 @@ def policy_batch(policy: LeRobotPolicy, pixels: dict[str, Frames], states: Float
 def _replay(
     env: PickIntoBoxEnv, scene: Any, seed: int, states: Floats, actions: Floats
 ) -> dict[str, NDArray[Any]] | None:
-    """What was true before each action, or None if the arm went another way than recorded."""
+    """The labels before each action, or None if the joints differ from the recorded ones."""
     observation, info = env.reset(seed=seed, options={"scene": scene})
     monitor = TaskMonitor(env.model, scene)
     cube, yaw, grasped, stage = [], [], [], []

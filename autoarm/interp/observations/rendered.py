@@ -1,6 +1,6 @@
-"""Observations drawn anywhere on the table, with the arm in any pose: open-loop questions at positions of one's choice.
+"""Observations rendered with the cube anywhere on the table and the arm in any pose, for open-loop measurements.
 
-What the expert would do there is at hand too, in the policy's own normalised units, so that the two can be compared.
+The expert's actions there are given too, and can be put in the policy's normalised units to compare the two.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from autoarm.data.chunks import fill_chunk
 from autoarm.interp.model.capture import capture
 from autoarm.interp.observations.probe_data import policy_batch
 from gym_autoarm import spec
@@ -29,13 +30,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RenderedFrames:
-    """Observations at rest.
+    """Rendered observations, the arm at rest.
 
     Attributes:
-        pixels: By camera, uint8 `(n, h, w, 3)`.
+        pixels: Frames by camera, uint8 `(n, h, w, 3)`.
         states: Joints, `(n, 6)`.
-        cube: Position and quaternion (w, x, y, z), metres, `(n, 7)`.
-        box: The same of the box.
+        cube: Position and quaternion (w, x, y, z) of the cube, metres, `(n, 7)`.
+        box: Position and quaternion of the box, `(n, 7)`.
     """
 
     pixels: dict[str, NDArray[np.uint8]]
@@ -56,7 +57,7 @@ class RenderedFrames:
         return policy_batch(policy, self.pixels, self.states)
 
     def batches(self, policy: LeRobotPolicy, size: int = 16) -> Iterator[dict[str, Any]]:
-        """The same in batches."""
+        """Batches of them, `size` at a time."""
         for first in range(0, len(self), size):
             rows = slice(first, first + size)
             pixels = {camera: frames[rows] for camera, frames in self.pixels.items()}
@@ -70,14 +71,14 @@ def rendered_frames(
     image_size: tuple[int, int] = spec.IMAGE_SIZE,
     scene: Scene | None = None,
 ) -> RenderedFrames:
-    """Draw the cube at positions of one's choice.
+    """Render observations with the cube at given positions.
 
     Args:
-        positions: Of the cube, metres, `(n, 2)`.
+        positions: Positions of the cube, metres, `(n, 2)`.
         states: Joints of the arm, `(6,)` for all or `(n, 6)`; at home by default. Gravity moves them a little.
-        yaws: Of the cube, degrees, one for all or `(n,)`.
+        yaws: Yaw of the cube, degrees, one for all or `(n,)`.
         image_size: Height and width of the frames.
-        scene: Everything else.
+        scene: All other properties of the scene; the default scene if None.
 
     Raises:
         InvalidInputError: If the shapes do not fit, or there is no position.
@@ -128,18 +129,12 @@ def expert_chunks(rendered: RenderedFrames, steps: int, style: Style | None = No
         expert.plan(cube, box, state, style)
         for cube, box, state in zip(rendered.cube, rendered.box, rendered.states, strict=True)
     ]
-    return np.stack([padded(plan, steps) for plan in plans])
-
-
-def padded(trajectory: NDArray[np.floating], steps: int) -> Floats:
-    """The first `steps` goals of a trajectory `(n, 6)`; the last is held where it ends before."""
-    goals: Floats = np.asarray(trajectory, np.float64)[np.minimum(np.arange(steps), len(trajectory) - 1)]
-    return goals
+    return np.stack([fill_chunk(plan, steps) for plan in plans]).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class ActionScale:
-    """From the contract's units to those in which a policy predicts, joint by joint, and back."""
+    """The scale, joint by joint, from the contract's units to those in which a policy predicts."""
 
     mean: Floats
     spread: Floats
@@ -148,13 +143,9 @@ class ActionScale:
         """Goal positions `(..., 6)` as the policy would predict them."""
         return np.asarray((np.asarray(actions, np.float64) - self.mean) / self.spread)
 
-    def restore(self, actions: ArrayLike) -> Floats:
-        """Predictions `(..., 6)` as goal positions."""
-        return np.asarray(np.asarray(actions, np.float64) * self.spread + self.mean)
-
 
 def action_scale(policy: LeRobotPolicy) -> ActionScale:
-    """Found by asking the policy's own postprocessor, which is affine in each joint."""
+    """The scale of a policy's actions, found by passing 0 and 1 through its postprocessor, affine in each joint."""
     joints = len(spec.JOINTS)
     with torch.no_grad():
         ends = policy._postprocess(torch.stack([torch.zeros(joints), torch.ones(joints)]))
@@ -179,4 +170,4 @@ def nearest_positions(positions: ArrayLike, known: ArrayLike) -> NDArray[np.int6
 
 def demonstration_chunks(trajectories: Sequence[NDArray[np.floating]], numbers: ArrayLike, steps: int) -> Floats:
     """The first `steps` goals of the demonstrations with the given numbers, `(n, steps, 6)`."""
-    return np.stack([padded(trajectories[int(number)], steps) for number in np.asarray(numbers)])
+    return np.stack([fill_chunk(trajectories[int(number)], steps) for number in np.asarray(numbers)]).astype(np.float64)

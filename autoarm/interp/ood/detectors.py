@@ -1,9 +1,8 @@
-"""How unlike its training data an observation is to a policy: two scores, a threshold, and how well they tell.
+"""Out-of-distribution detection: two scores of how unlike its training data an observation is to a policy.
 
-The distance is Mahalanobis's, of the backbone's features averaged over each camera's view, with a covariance shrunk by
-Ledoit and Wolf's rule (Lee et al., arXiv:1807.03888, for classifiers). The other score is what a sparse autoencoder of
-the policy's activations fails to reconstruct. Either is high where the policy has not been; neither says whether it
-will fail there.
+The first is the Mahalanobis distance of the backbone's features, averaged over each camera's view, with a Ledoit-Wolf
+covariance (Lee et al., arXiv:1807.03888, for classifiers). The other is the reconstruction error of a
+sparse autoencoder of the policy's activations. Both are high for unfamiliar observations; neither predicts failure.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
 
 from autoarm.interp.autoencoder.activations import site_activations
 from autoarm.interp.autoencoder.model import SparseAutoencoder
+from autoarm.interp.model.arrays import save_arrays
 from autoarm.interp.model.capture import Batch, capture
 from autoarm.interp.model.tokens import camera_name, check_act
-from autoarm.runtime.files import replacing
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, InvalidInputError
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 Scores = NDArray[np.float64]
 
 QUANTILE: Final = 0.95
-"""Part of the observations of held-out training episodes that pass for familiar."""
+"""Share of the observations of held-out training episodes that count as familiar."""
 DETECTOR: Final = "detector.npz"
 _LEAST: Final = 20
 _CURE: Final = "fit it again with `autoarm interp ood`"
@@ -43,7 +44,7 @@ class Scorer(Protocol):
     """A score of observations."""
 
     def scores(self, policy: Any, batches: Iterable[Batch]) -> Scores:
-        """The higher the stranger, `(n,)`.
+        """Scores, higher for less familiar observations, `(n,)`.
 
         Args:
             policy: A LeRobot `ACTPolicy`.
@@ -54,13 +55,13 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FeatureDistance:
-    """Distance from the training data's features, in standard deviations; about the root of their number is usual.
+    """Distance from the training data's features, in standard deviations; usually about the root of their number.
 
     Attributes:
-        mean: `(feature,)`.
+        mean: Mean features, `(feature,)`.
         precision: Inverse of the shrunk covariance, `(feature, feature)`.
         shrinkage: Between 0, the covariance as it is, and 1, a multiple of the identity.
-        cameras: In the order of the features.
+        cameras: Cameras, in the order of their features.
     """
 
     mean: Scores
@@ -70,7 +71,7 @@ class FeatureDistance:
 
     @classmethod
     def fit(cls, policy: Any, batches: Iterable[Batch]) -> Self:
-        """Learn what training data looks like. Raises `InvalidInputError` if there are too few of them."""
+        """Fit mean and covariance to training data. Raises `InvalidInputError` for too few observations."""
         from sklearn.covariance import LedoitWolf
 
         features, cameras = pooled_features(policy, batches)
@@ -100,8 +101,8 @@ class FeatureDistance:
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionError:
-    """What part of the activations an autoencoder fails to reconstruct: squared error over squared distance from its
-    mean, over all tokens of an observation together."""
+    """Share of the activations that an autoencoder fails to reconstruct: squared error over squared distance from its
+    mean, over all tokens of an observation."""
 
     autoencoder: SparseAutoencoder
 
@@ -117,12 +118,12 @@ class ReconstructionError:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """The distance with a threshold, as it is saved.
+    """A distance and its threshold, as saved to a file.
 
     Attributes:
         distance: The score.
-        threshold: Above which an observation is called strange: a quantile of held-out training episodes' scores.
-        quantile: Which.
+        threshold: Observations above it are unfamiliar: a quantile of the scores of held-out training episodes.
+        quantile: That quantile.
         weights: Hash of the policy's weights; another policy has other features.
     """
 
@@ -132,7 +133,7 @@ class Detector:
     weights: str
 
     def strange(self, policy: Any, batches: Iterable[Batch]) -> NDArray[np.bool_]:
-        """Which observations are called strange, `(n,)`."""
+        """Which observations are unfamiliar, `(n,)`."""
         return self.distance.scores(policy, batches) > self.threshold
 
     def save(self, path: Path) -> None:
@@ -146,8 +147,7 @@ class Detector:
             "quantile": self.quantile,
             "weights": np.array(self.weights, np.str_),
         }
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+        save_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path, weights: str | None = None) -> Self:
@@ -155,7 +155,7 @@ class Detector:
 
         Args:
             path: The file.
-            weights: Hash of the weights of the policy it is to be used with; any if None.
+            weights: Hash of the weights of the policy that it is to be used with; not checked if None.
 
         Raises:
             InvalidFileError: If it is something else.
@@ -185,7 +185,7 @@ def pooled_features(policy: Any, batches: Iterable[Batch]) -> tuple[Scores, tupl
     """
     cameras = tuple(camera_name(key) for key in check_act(policy).config.image_features)
     if not cameras:
-        raise IncompatiblePolicyError("it has no camera", field="policy", cure="use one that sees")
+        raise IncompatiblePolicyError("it has no camera", field="policy", cure="use a policy with a camera")
     parts = []
     for batch in batches:  # one at a time: whole maps of all would fill the memory
         maps = capture(policy, [batch], [f"backbone.{camera}" for camera in cameras])
@@ -197,20 +197,16 @@ def pooled_features(policy: Any, batches: Iterable[Batch]) -> tuple[Scores, tupl
 
 def mahalanobis(features: ArrayLike, mean: ArrayLike, precision: ArrayLike) -> Scores:
     """Distance of each row `(n, d)` from a mean, in standard deviations."""
-    centred = np.asarray(features, np.float64) - np.asarray(mean, np.float64)
-    squared = np.einsum("nd,de,ne->n", centred, np.asarray(precision, np.float64), centred, optimize=True)
-    return np.asarray(np.sqrt(np.maximum(squared, 0.0)), np.float64)
+    distances = cdist(np.asarray(features), np.asarray(mean)[None], "mahalanobis", VI=np.asarray(precision))
+    return np.asarray(distances[:, 0], np.float64)
 
 
 def auroc(seen: ArrayLike, other: ArrayLike) -> float:
-    """How often something else scores higher than something seen, ties half: 0.5 is guessing, 1 never wrong."""
-    from scipy.stats import rankdata
-
+    """AUROC: how often an unfamiliar observation scores higher than a familiar one, ties half; 0.5 is chance."""
     low, high = np.asarray(seen, np.float64).ravel(), np.asarray(other, np.float64).ravel()
     if not len(low) or not len(high):
         raise InvalidInputError("nothing to compare", field="scores", cure="give both kinds")
-    ranks = rankdata(np.concatenate([low, high]))[len(low) :]
-    return float((ranks.sum() - len(high) * (len(high) + 1) / 2) / (len(low) * len(high)))
+    return float(roc_auc_score(np.repeat([0, 1], [len(low), len(high)]), np.concatenate([low, high])))
 
 
 def fit_detector(
@@ -221,19 +217,19 @@ def fit_detector(
     Args:
         policy: A LeRobot `ACTPolicy`.
         train: Observations as its preprocessor returns them.
-        held_out: Of other episodes, on which no more than `1 - quantile` are to be called strange.
-        weights: Hash of its weights.
-        quantile: Between 0 and 1.
+        held_out: Observations of other episodes, of which a share of `1 - quantile` will count as unfamiliar.
+        weights: Hash of the policy's weights.
+        quantile: Quantile of the held-out scores for the threshold, between 0 and 1.
     """
     if not 0 < quantile < 1:
-        raise InvalidInputError(f"{quantile}", field="quantile", cure="between 0 and 1")
+        raise InvalidInputError(f"{quantile} is out of range", field="quantile", cure="between 0 and 1")
     distance = FeatureDistance.fit(policy, train)
     scores = distance.scores(policy, held_out)
     return Detector(distance, float(np.quantile(scores, quantile)), quantile, weights)
 
 
 def scene_observations(scenes: Sequence[Scene], image_size: tuple[int, int] = spec.IMAGE_SIZE) -> list[dict[str, Any]]:
-    """What the arm sees at the start of each scene, observations of the contract."""
+    """The first observation of each scene, as the environment returns it."""
     from gym_autoarm.env import PickIntoBoxEnv
 
     env = PickIntoBoxEnv(image_size)
@@ -253,10 +249,10 @@ def score_scenes(
     """How well each score tells the first view of other scenes from that of scenes as in training.
 
     Args:
-        policy: Around a LeRobot ACT.
-        scorers: By name.
-        scenes: By name of their distribution.
-        seen: Which of these is that of training.
+        policy: A `LeRobotPolicy` around an ACT.
+        scorers: Scorers by name.
+        scenes: Scenes by name of their distribution.
+        seen: Name of the training distribution among these.
         image_size: Height and width of the frames.
 
     Returns:
@@ -285,7 +281,7 @@ def score_scenes(
 
 
 def suite_scenes(suite: Suite, count: int) -> dict[str, list[Scene]]:
-    """Scenes of each of a suite's axes, spread over its levels; the first axis is training's own."""
+    """Scenes of each axis of a suite, spread over its levels; the first axis is that of training."""
     from autoarm.suite.draw import plan_suite
 
     found = {}
@@ -308,18 +304,18 @@ def run_ood(
     quantile: float = QUANTILE,
     seed: int = 0,
 ) -> tuple[Detector, list[dict[str, Any]]]:
-    """Fit a detector to a dataset, and see how well it tells a suite's axes from the first of them, training's own.
+    """Fit a detector to a dataset, and measure how well it tells a suite's other axes from its first, that of training.
 
     Args:
-        policy: Around a LeRobot ACT.
+        policy: A `LeRobotPolicy` around an ACT.
         dataset: LeRobotDataset folder that it was trained on.
         out: Folder for `detector.npz` and `scenes.csv`.
-        suite: Whose scenes; none if None.
-        scenes: Of each axis, spread over its levels.
+        suite: Name of the suite; no scenes are scored if None.
+        scenes: Number of scenes of each axis, spread over its levels.
         autoencoder: Folder or file of an autoencoder of this policy, for a second score.
-        frames: Of the dataset, spread over its episodes.
+        frames: Number of frames of the dataset, spread over its episodes.
         quantile: See `fit_detector`.
-        seed: Chooses the episodes that are held out.
+        seed: Random seed that chooses the held-out episodes.
 
     Returns:
         The detector, and the rows of `score_scenes`.

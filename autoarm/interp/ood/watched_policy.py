@@ -1,4 +1,4 @@
-"""A checkpoint that acts as it always does, and says when what it sees is unlike what it was trained on."""
+"""A checkpoint that acts as always, with a warning when an observation is unlike its training data."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class WatchedPolicy(WrappedPolicy):
-    """A LeRobot ACT checkpoint as a `Policy`, with a detector beside it; its actions are what they would be anyway.
+    """A LeRobot ACT checkpoint as a `Policy`, watched by a detector that does not change its actions.
 
-    Each time it is asked for actions the detector looks at the same observation. The first strange one of an episode is
-    reported on standard error, from worker processes too.
+    The detector scores each observation that the policy acts on. The first unfamiliar one of an episode is reported on
+    standard error, from worker processes too.
 
     Args:
-        reference: What `load_policy` takes, of an ACT. Each process loads its own.
+        reference: An ACT policy, as `load_policy` takes it. Each process loads its own.
         detector: File that `autoarm interp ood` wrote for this policy, or the folder it lies in.
-        device: Of torch.
-        image_size: Height and width of the frames it will be shown.
+        device: Torch device.
+        image_size: Height and width of the frames that it will get.
 
     Raises:
         InvalidFileError: If the file is no detector.
@@ -48,7 +48,7 @@ class WatchedPolicy(WrappedPolicy):
     ) -> None:
         super().__init__(reference, device, image_size)
         self._file = detector / DETECTOR if detector.is_dir() else detector
-        # Now rather than in a worker, where an error would cost an episode each.
+        # Loaded now rather than in a worker, where an error would cost an episode each time.
         self._detector = Detector.load(self._file, self.inner.describe().sha256)
         self.name = self.inner.name
         self.scores: list[float] = []

@@ -1,1 +1,1 @@
-"""The report on one policy: a section a module."""
+"""The report on one policy: `report` writes the page, the other modules make its sections."""

@@ -1,4 +1,4 @@
-"""Sections of the report: what the network is made of, and where it looks."""
+"""Sections of the report: the parts of the network, and its attention."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from gym_autoarm import spec
 _LOOKS: Final = 200
 """Observations to average over."""
 _MASKED: Final = 48
-"""Observations whose tokens are hidden, many times over."""
+"""Observations whose tokens are hidden, with many forward passes each."""
 
 
 @section("network")
 def network(material: Material) -> Section:
-    """What the network is made of."""
+    """The parts of the network and their sizes."""
     act, layout = material.act, material.layout
     config = act.config
     parts = {
@@ -121,7 +121,7 @@ def attention_shares(material: Material) -> Section:
 
 @section("attention-maps")
 def attention_maps(material: Material) -> Section:
-    """Where in the views it looks, at four moments of an episode."""
+    """Attention over the views, at four moments of an episode."""
     layout, sample = material.layout, material.sample
     cameras = [camera for camera in spec.CAMERAS if camera in layout.grids]
     if not cameras:
@@ -177,7 +177,7 @@ def attention_maps(material: Material) -> Section:
 
 
 def _masking(material: Material) -> tuple[Picture, str]:
-    """Hide the most attended tokens, and as many at random: the picture, and a sentence."""
+    """Hide the most attended tokens, and as many random ones. Returns the picture, and a sentence."""
     size = material.layout.size
     counts = sorted({max(1, round(share * size)) for share in (0.05, 0.1, 0.25, 0.5, 0.75)})
     batch = material.sample.batch(material.policy, material.rows(_MASKED))

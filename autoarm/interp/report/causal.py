@@ -1,4 +1,4 @@
-"""Sections of the report: what an action hangs on, found by changing things inside and looking at what happens."""
+"""Sections of the report: what the action depends on, measured by interventions."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from autoarm.figures.style import FAINT, POLICY_COLOURS, new_figure
+from autoarm.figures.style import FAINT, new_figure
 from autoarm.interp.figures.absorption import absorption_bars
 from autoarm.interp.figures.attribution import attribution_overlay, faithfulness_curves
 from autoarm.interp.figures.tracing import tracing_grid
 from autoarm.interp.methods.ablation import knock_out, resample
-from autoarm.interp.methods.absorption import absorption, used
+from autoarm.interp.methods.absorption import absorption, responsive_share
 from autoarm.interp.methods.attribution import action_target, curves, feature_ablation, mean_observation
 from autoarm.interp.methods.steering import fit_probe, steer
 from autoarm.interp.methods.tracing import DECODER_PARTS, PARTS, trace
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import capture
 from autoarm.interp.model.intervene import mean, zero
 from autoarm.interp.model.tokens import IMAGE_PREFIX
+from autoarm.interp.report.bars import grouped_bars
 from autoarm.interp.report.report import Material, Section, Text, group_name, section, site_name
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -26,12 +27,12 @@ from gym_autoarm.errors import InvalidInputError
 _LOOKS: Final = 64
 """Observations of a section that needs many forward passes."""
 _MOVES: Final = 16
-"""Moves of the cube that are traced."""
+"""Number of moves of the cube that are traced."""
 
 
 @section("tracing")
 def tracing(material: Material) -> Section:
-    """Which part carries the news that the cube lies elsewhere."""
+    """Which parts carry the information that the cube lies elsewhere."""
     places = material.table.xy
     chosen = np.unique(np.linspace(0, len(places) - 1, _MOVES).round().astype(int))
     chosen = chosen[np.linalg.norm(places[chosen] - places[::-1][chosen], axis=1) > 0]  # the middle would not move
@@ -46,22 +47,22 @@ def tracing(material: Material) -> Section:
     groups = dict(zip(found.groups, np.nanmean(out, axis=0), strict=True))
     said = ", ".join(f"{group_name(name)} {groups[name]:.2f}" for name in found.groups if name in material.layout.grids)
     return Section(
-        "Which part carries the news that the cube lies elsewhere?",
+        "Which part carries the information that the cube lies elsewhere?",
         f"At the encoder’s output: {said} of the way to the new action. In the decoder {reached['skip']:.2f} of it"
         f" comes around the last MLP and {reached['mlp']:.2f} through it.",
         [
             Text(
-                "The cube is drawn at one place, and again at the mirrored one; nothing else moves. What one part of"
-                " the network says with the cube there is put into its run with the cube here, and the effect is how"
-                " far the action goes: 0, it does not notice; 1, it acts as if the cube lay there."
+                "The cube is drawn at one place, and again at the mirrored one; nothing else moves. The values"
+                " of one part of the network with the cube there are put into its run with the cube here, and the"
+                " effect is how far the action moves: 0, not at all; 1, to the action for the cube there."
             ),
             material.picture("tracing", figure, rows, "Effect of patching each layer, token group and part.",
                              f"Mean over {len(chosen)} moves of the cube, the arm at rest."),
             Text(
                 "Two checks with known answers: all tokens together at the encoder’s output must give 1 (measured"
                 f" {groups['all']:.3f}), and the decoder’s self-attention, which does not depend on the input, 0"
-                f" (measured {reached['self-attention']:.3f}). Effects do not add up: later parts carry on what earlier"
-                " ones said.",
+                f" (measured {reached['self-attention']:.3f}). Effects do not add up: later parts pass on the values"
+                " of earlier ones.",
                 small=True,
             ),
         ],
@@ -70,7 +71,7 @@ def tracing(material: Material) -> Section:
 
 @section("steering")
 def steering(material: Material) -> Section:
-    """Whether what a probe reads as the cube's place is what the action follows."""
+    """Whether the action follows when a probe's reading of the cube's position is changed."""
     batch, places = material.table.batch(material.policy), material.table.xy
     inputs = list(material.act.config.input_features)
     known, new = slice(0, len(places) - 1, 2), slice(1, None, 2)
@@ -94,13 +95,9 @@ def steering(material: Material) -> Section:
         )
     with new_figure(7.5, 0.42 * len(rows) + 1.0) as figure:
         axes = figure.subplots()
-        for number, (kind, label) in enumerate({"effect": "the probe’s direction", "random": "random ones"}.items()):
-            lines = np.arange(len(rows)) + 0.4 * number - 0.2
-            axes.barh(lines, [row[kind] for row in rows], 0.38, color=POLICY_COLOURS[number], label=label)
+        grouped_bars(axes, rows, "site", {"effect": "the probe’s direction", "random": "random ones"})
         axes.axvline(0, color=FAINT, linewidth=0.8)
         axes.axvline(1, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set_yticks(np.arange(len(rows)), [str(row["site"]) for row in rows])
-        axes.invert_yaxis()
         axes.set_xlabel("effect on the action (dashed: as if the cube had really moved)")
         figure.legend(loc="outside upper center", ncols=2)
     best = max(rows, key=lambda row: float(row["effect"]))
@@ -129,14 +126,14 @@ def steering(material: Material) -> Section:
 
 
 def _difference(here: Any, there: Any) -> float:
-    """How long the difference is, relative to what is here; mean over observations."""
+    """Length of the difference relative to the first values; mean over observations."""
     lengths = [np.linalg.norm(values.reshape(len(here), -1), axis=1) for values in (there - here, here)]
     return float((lengths[0] / lengths[1]).mean())
 
 
 @section("state")
 def state(material: Material) -> Section:
-    """By which tokens the arm's own state comes to the action."""
+    """Through which tokens the arm's state reaches the action."""
     rows = material.rows(_LOOKS)
     batch = material.sample.batch(material.policy, rows)
     if "observation.state" not in batch or len(rows) < 2:
@@ -151,15 +148,16 @@ def state(material: Material) -> Section:
         f" token and {means['indirect']:.2f} through those of the views.",
         [
             Text(
-                "The joints enter as one token. In the encoder the views’ tokens can take up what it says. To see who"
-                " carries it in the end, the joints are replaced by those of another moment, and at the encoder’s"
-                " output one group of tokens at a time is."
+                "The joints enter as one token. In the encoder the views’ tokens can take up its information. To see"
+                " which tokens carry it in the end, the joints are replaced by those of another moment, and then one"
+                " group of tokens at a time is replaced at the encoder’s output."
             ),
             material.picture("state", figure, drawn, "Shares of the joints' effect by token group.",
                              "1 is the whole effect of other joints; shares need not add up.", wide=False),
             Text(
-                f"The action answers to the joints at all in {100 * used(found):.0f} % of these observations. Joints"
-                " that contradict the views are something it has never seen, and it may answer in a way of its own.",
+                f"The action answers to the joints at all in {100 * responsive_share(found):.0f} % of these"
+                " observations. Joints that contradict the views are something it has never seen, and it may answer in"
+                " a way of its own.",
                 small=True,
             ),
         ],
@@ -168,14 +166,14 @@ def state(material: Material) -> Section:
 
 @section("attribution")
 def attribution(material: Material) -> Section:
-    """Which patches a joint's next goal hangs on, at one moment, and whether that is so."""
+    """On which patches a joint's goal depends, at one moment, and a test of that map."""
     sample = material.sample
     cameras = material.cameras
     baseline = mean_observation(sample.batch(material.policy, material.rows(_LOOKS)), material.act)
     joint = 0
     slot = material.act.config.chunk_size // 2
     target = action_target(joint, slot)
-    # Where there is most to explain: shares of next to nothing are noise.
+    # The episode whose start differs most from the mean: shares of a small difference would be noise.
     firsts = np.flatnonzero(sample.step == 0)
     chunks = material.captured("action", firsts)
     usual = capture(material.act, [baseline], ["action"])["action"].values
@@ -190,7 +188,7 @@ def attribution(material: Material) -> Section:
     tested, points = faithfulness_curves({"found order": test})
     areas = {name: test.area(name) for name in ("deletion", "random_deletion")}
     return Section(
-        "What does one decision hang on?",
+        "What does one decision depend on?",
         f"Hiding patches and joints in the order found undoes the {what}’s goal faster than a random order does: area"
         f" {areas['deletion']:.2f} against {areas['random_deletion']:.2f} (smaller is faster)."
         if areas["deletion"] < areas["random_deletion"]
@@ -221,35 +219,32 @@ def attribution(material: Material) -> Section:
 
 @section("ablation")
 def ablation(material: Material) -> Section:
-    """What breaks when a part is taken out."""
+    """How the action changes when a part is ablated."""
     rows = _ablated(material)
     with new_figure(7.5, 0.36 * len(rows) + 1.2) as figure:
         axes = figure.subplots()
-        for number, kind in enumerate(("zeros", "its mean", "another moment")):
-            axes.barh(np.arange(len(rows)) + 0.27 * (number - 1), [float(row[kind]) for row in rows], 0.25,
-                      color=POLICY_COLOURS[number], label=f"replaced by {kind}")  # fmt: skip
-        axes.set_yticks(np.arange(len(rows)), [str(row["part"]) for row in rows])
-        axes.invert_yaxis()
+        kinds = {kind: f"replaced by {kind}" for kind in ("zeros", "its mean", "another moment")}
+        grouped_bars(axes, rows, "part", kinds)
         axes.set_xlabel("change of the action (1: as much as it varies between moments)")
         figure.legend(loc="outside upper center", ncols=3)
     worst = max(rows, key=lambda row: float(row["another moment"]))
     inert = next(row for row in rows if row["part"] == "decoder: self-attention")
     return Section(
         "What can it not do without?",
-        f"Its actions change most when “{worst['part']}” says what it said at another moment"
+        f"Its actions change most when “{worst['part']}” gets its values of another moment"
         f" ({float(worst['another moment']):.2f} of the usual difference).",
         [
             Text(
-                "One part at a time is replaced, in three ways, as each alone misleads: zeros may be unlike anything"
-                " the part ever says, its mean is nearly what it always says, and another moment’s value is natural but"
+                "One part at a time is replaced, in three ways, as each alone misleads: zeros may be unlike all"
+                " of its values, its mean may be close to all of them, and another moment’s value is realistic but"
                 " wrong."
             ),
             material.picture("ablation", figure, rows, "Change of the action when each part is replaced.",
                              f"Mean over {len(material.rows(_LOOKS))} observations, the policy not acting."),
             Text(
-                "Check: the decoder’s self-attention comes before anything depends on the input, and so what it says"
-                f" at another moment is the same; measured, {float(inert['another moment']):.1g}. Effects do not add"
-                " up, as parts carry on what came before them, and what changes a planned action need not change"
+                "Check: the decoder’s self-attention comes before anything depends on the input, so its value at"
+                f" another moment is the same; measured, {float(inert['another moment']):.1g}. Effects do not add"
+                " up, as parts pass on what came before them, and what changes a planned action need not change"
                 " whether the cube ends in the box.",
                 small=True,
             ),
@@ -258,7 +253,7 @@ def ablation(material: Material) -> Section:
 
 
 def _ablated(material: Material) -> list[dict[str, Any]]:
-    """A row a part: by how much each replacement changes the action, in units of how much actions differ."""
+    """A row for each part: how much each replacement changes the action, in units of the actions' spread."""
     act, layout = material.act, material.layout
     sites = {
         **{
@@ -276,7 +271,7 @@ def _ablated(material: Material) -> list[dict[str, Any]]:
         targets[f"tokens in: {said}"] = ("tokens.in", {"token": layout.indices(group)})
     rng = material.rng("ablation")
     rows: list[dict[str, Any]] = []
-    with backbone_once(act, material.sample.batch(material.policy, material.rows(_LOOKS))) as (batch,):
+    with precomputed_feature_maps(act, material.sample.batch(material.policy, material.rows(_LOOKS))) as (batch,):
         references = capture(act, [batch], ["action", *sorted({site for site, _ in targets.values()})])
         clean = references["action"].values
         typical = max(float(np.sqrt(((clean - clean.mean(axis=0)) ** 2).mean())), 1e-12)

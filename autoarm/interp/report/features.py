@@ -32,7 +32,7 @@ def features(material: Material) -> Section:
     ]
     blocks: list[Any] = [
         Text(
-            "What a layer says is a list of numbers that mean nothing one by one. A sparse autoencoder rewrites it as a"
+            "A layer’s output is a list of numbers that mean little one by one. A sparse autoencoder rewrites it as a"
             " few out of many features, in the hope that each of those means something. It is trained on some episodes"
             " and measured on others."
         ),
@@ -43,7 +43,7 @@ def features(material: Material) -> Section:
         blocks.append(picture)
     blocks.append(
         Text(
-            "What a network with random weights shows as well does not come of training. A frozen decoder keeps the"
+            "What a network with random weights shows as well does not come from training. A frozen decoder keeps the"
             " features’ directions as they were drawn. A feature counts as memorised if it is there in fewer episodes"
             " than its rarity explains; with a handful of places for the cube, that can be the place. How many do so"
             " depends on how many frames are looked at: compare the rows with each other alone.",
@@ -54,8 +54,9 @@ def features(material: Material) -> Section:
     return Section(
         "What are its building blocks?",
         f"{options.features} features, {own.quality.l0:.0f} at a time, explain"
-        f" {percent(own.quality.explained_variance)} of what the encoder says; {percent(own.memorised)} of them are"
-        f" memorised, and {percent(random.memorised)} in a network with random weights.",
+        f" {percent(own.quality.explained_variance)} of the variance of the encoder’s output;"
+        f" {percent(own.memorised)} of them are memorised, and {percent(random.memorised)} in a network with random"
+        " weights.",
         blocks,
     )
 
@@ -79,12 +80,12 @@ def _memorisation(material: Material, study: AutoencoderStudy) -> Picture:
 
 
 def _examples(material: Material, study: AutoencoderStudy) -> Picture | None:
-    """The strongest moments of some features that vary most, one an episode, with where they are."""
+    """The strongest moments of some features that vary most, one for each episode, with their patches."""
     sample, found = study.sample, study.activations
     order = [rank.feature for rank in ranked(study.trained[OWN].ranks, "variance")]
     patches = np.concatenate([material.layout.indices(camera) for camera in found.grids] or [np.empty(0, np.int64)])
     seen = [feature for feature in order if np.isin(found.token[found.feature == feature], patches).mean() > 0.5]
-    # Those of the joints vary most by far: most of what is shown has patches to show.
+    # Features of the joints' token vary most by far: prefer those on patches, which can be shown.
     chosen = (seen[: _SHOWN - 1] + [feature for feature in order if feature not in seen])[:_SHOWN]
     columns = min(4, len(np.unique(sample.episode)))
     cameras = [camera for camera in spec.CAMERAS if camera in found.grids]
@@ -124,5 +125,5 @@ def _examples(material: Material, study: AutoencoderStudy) -> Picture | None:
 
 
 def _group(material: Material, token: int) -> str:
-    """What a token of the encoder belongs to."""
+    """The group of an encoder token."""
     return next(group for group in material.layout.groups if token in material.layout.indices(group))

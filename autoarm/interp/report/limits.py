@@ -1,4 +1,4 @@
-"""Sections of the report: scenes that are new to the policy, and whether it still succeeds with parts changed."""
+"""Sections of the report: scenes that are new to the policy, and its success with interventions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SUITE: Final = "five-spots-v1"
 
 @section("unfamiliar")
 def unfamiliar(material: Material) -> Section:
-    """How far scenes of other kinds are from the training data, to the policy's own eyes."""
+    """How far scenes of other kinds are from the training data, in the backbone's features."""
     sample = material.sample
     train, held = sample.split(0.2, material.rng("unfamiliar"))
     detector = fit_detector(material.act, sample.batches(material.policy, train), sample.batches(material.policy, held))
@@ -78,37 +78,37 @@ def _scene_rows(material: Material, distance: FeatureDistance) -> list[dict[str,
 
 @section("success")
 def success(material: Material) -> Section | None:
-    """Whether the policy still succeeds with something changed inside."""
+    """Whether the policy still succeeds with interventions."""
     if not material.episodes:
         return None
     from autoarm.evaluation.evaluate import evaluate
-    from autoarm.interp.methods.edited_policy import EditedPolicy, Recipe, Seeing, Without
+    from autoarm.interp.methods.edited_policy import Ablate, EditedPolicy, Intervention, MaskTokens
     from autoarm.interp.methods.knockout import Part, state_token
     from autoarm.statistics.paired import mcnemar_exact
 
     if not material.reference:
         raise InvalidInputError("the policy has no name to be loaded by", field="reference", cure="give one")
     quarter = max(1, material.layout.size // 4)
-    recipes: list[Recipe] = [
-        Without(Part("the decoder’s MLP", material.last("mlp"))),
-        Without(state_token(material.act)),
-        Seeing(quarter, hidden=True),
-        Seeing(quarter, top=False, hidden=True),
+    interventions: list[Intervention] = [
+        Ablate(Part("the decoder’s MLP", material.last("mlp"))),
+        Ablate(state_token(material.act)),
+        MaskTokens(quarter, hidden=True),
+        MaskTokens(quarter, top=False, hidden=True),
     ]
     how: dict[str, Any] = {"episodes": material.episodes, "seed": material.seed, "image_size": material.image_size}
     whole = evaluate(material.reference, **how)
     table, rates = [["as it is", *_cells(whole.overall), ""]], []
-    for recipe in recipes:
-        edited = EditedPolicy(material.reference, [recipe], image_size=material.image_size)
+    for intervention in interventions:
+        edited = EditedPolicy(material.reference, [intervention], image_size=material.image_size)
         result = evaluate(edited, **how)
         test = mcnemar_exact([row.success for row in whole.rows], [row.success for row in result.rows])
-        table.append([recipe.label, *_cells(result.overall), f"{test.p_value:.2g}"])
+        table.append([intervention.label, *_cells(result.overall), f"{test.p_value:.2g}"])
         rates.append(result.overall.rate)
     worst = int(np.argmin(rates))
     return Section(
         "Does it still succeed?",
         f"{whole.overall.successes} of {material.episodes} times the cube ends in the box; {table[worst + 1][1]}"
-        f" {recipes[worst].label}.",
+        f" {interventions[worst].label}.",
         [
             Text(
                 "What changes a planned action need not change whether it works. Here the policy acts in simulation,"

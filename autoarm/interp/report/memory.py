@@ -1,4 +1,4 @@
-"""Sections of the report: the decoder's MLP as a memory, and what single units of it stand for."""
+"""Sections of the report: the decoder's MLP as a memory of keys and values, and its units."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from autoarm.figures.style import FAINT, POLICY_COLOURS, new_figure
 from autoarm.interp.figures.memory import unit_fields, unit_histogram
 from autoarm.interp.methods.memory import split_action
-from autoarm.interp.methods.memory_units import Triggers, episodes_served, field_scores, triggers, unit_answers
+from autoarm.interp.methods.memory_units import Triggers, episode_spread, field_scores, triggers, unit_activations
 from autoarm.interp.methods.probes import random_weights
 from autoarm.interp.report.report import Material, Picture, Section, Text, percent, section
 from gym_autoarm import spec
 
 _LOOKS: Final = 96
-"""Observations that are taken apart."""
+"""Observations whose actions are decomposed."""
 _FIELDS: Final = 8
 _TRIGGERED: Final = 3
 """Units that are drawn over the table, and units whose frames are shown."""
@@ -23,7 +23,7 @@ _TRIGGERED: Final = 3
 
 @section("memory-split")
 def memory_split(material: Material) -> Section:
-    """How much of the action comes through the last MLP, exactly."""
+    """How much of the action comes through the last MLP."""
     split = split_action(material.act, material.sample.batch(material.policy, material.rows(_LOOKS)))
     parts = {"around it (skip)": split.skip, "through the MLP": split.mlp, "constant": split.constant}
     around = split.action - split.action.mean(axis=0)
@@ -76,18 +76,18 @@ def memory_split(material: Material) -> Section:
 
 @section("units")
 def units(material: Material) -> Section:
-    """What the memory's units answer to: moments, places on the table, episodes."""
+    """What activates the MLP's units: moments, positions on the table, episodes."""
     sample, table, site = material.sample, material.table, material.last("mlp")
-    answers = unit_answers(material.act, sample.batches(material.policy), site)
-    over_table = unit_answers(material.act, table.batches(material.policy), site)
+    answers = unit_activations(material.act, sample.batches(material.policy), site)
+    over_table = unit_activations(material.act, table.batches(material.policy), site)
     groups = np.arange(len(table))
     scores = field_scores(over_table.mean, table.xy, groups)
-    untrained = unit_answers(random_weights(material.act, material.seed), table.batches(material.policy), site)
+    untrained = unit_activations(random_weights(material.act, material.seed), table.batches(material.policy), site)
     smooth = field_scores(untrained.mean, table.xy, groups)
-    served = episodes_served(answers.mean, sample.episode)
+    served = episode_spread(answers.mean, sample.episode)
     episodes = len(served.episodes)
     alive = np.flatnonzero(np.isfinite(served.effective))
-    # Those that say most of where the cube lies, the arm being at rest.
+    # Those that vary most with the cube's position, the arm at rest.
     loudest = np.argsort(-over_table.mean.std(axis=0), kind="stable")[:_FIELDS]
     fields, drawn = unit_fields(over_table.mean, table.xy, loudest, scores)
     spread, rows = unit_histogram(served.effective, f"episodes served, of {episodes}")
@@ -120,7 +120,7 @@ def units(material: Material) -> Section:
 
 
 def _moments(material: Material, first: Triggers, chosen: Any) -> Picture:
-    """The frames that units answer to most."""
+    """The frames with the largest activations of units."""
     sample = material.sample
     columns = first.frame.shape[1]
     rows: list[dict[str, Any]] = []

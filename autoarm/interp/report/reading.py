@@ -1,4 +1,4 @@
-"""Sections of the report: what can be read off each layer: the cube's place, other facts, the action, the frames."""
+"""Sections of the report: what can be read from each layer (the cube's position, other facts, action, frames)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm.data.collection import SIDECAR
-from autoarm.figures.style import FAINT, POLICY_COLOURS, new_figure
+from autoarm.figures.style import FAINT, new_figure
 from autoarm.interp.figures.lens import action_lens_curves, image_lens_strip
 from autoarm.interp.figures.probes import probe_table
 from autoarm.interp.methods.image_lens import image_lenses, small_frames
@@ -24,7 +24,8 @@ from autoarm.interp.methods.probes import (
     random_weights,
 )
 from autoarm.interp.methods.translator import fit_translators
-from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, input_size, labelled_frames
+from autoarm.interp.observations.probe_data import dataset_batches, dataset_frames, frame_labels, input_size
+from autoarm.interp.report.bars import grouped_bars
 from autoarm.interp.report.report import Material, Section, Text, section, site_name
 from gym_autoarm import spec
 
@@ -39,7 +40,7 @@ _KINDS: Final = {"trained": "this policy", "untrained": "random weights", "shuff
 
 @section("probes")
 def probes(material: Material) -> Section:
-    """From where on the cube's place can be read off, at places that the probe was not shown."""
+    """From which layers a probe reads the cube's position, tested at positions that it was not fitted to."""
     places = material.table.xy
     depth = len(material.act.model.encoder.layers)
     sites = [*(f"backbone.{camera}" for camera in material.layout.grids), "tokens.in"]
@@ -62,29 +63,25 @@ def probes(material: Material) -> Section:
             rows.append({"site": site_name(name), **dict(zip(_KINDS, kinds, strict=True))})
     with new_figure(7.5, 0.5 * len(rows) + 1.0) as figure:
         axes = figure.subplots()
-        for number, (kind, label) in enumerate(_KINDS.items()):
-            values = np.clip([row[kind] for row in rows], -0.25, 1)
-            lines = np.arange(len(rows)) + 0.27 * (number - 1)
-            axes.barh(lines, values, 0.25, color=POLICY_COLOURS[number], label=label)
+        drawn = [row | {kind: max(row[kind], -0.25) for kind in _KINDS} for row in rows]
+        grouped_bars(axes, drawn, "site", _KINDS)
         axes.axvline(0, color=FAINT, linewidth=0.8)
         axes.set_xlim(-0.27, 1.02)
-        axes.set_yticks(np.arange(len(rows)), [str(row["site"]) for row in rows])
-        axes.invert_yaxis()
         axes.set_xlabel("variance of the cube’s place explained (below −0.25 drawn at −0.25)")
         figure.legend(loc="outside upper center", ncols=3)
     inside = [row for row in rows if row["site"] != site_name(PIXELS)]
     best, last = max(inside, key=lambda row: float(row["trained"])), inside[-1]
     blocks: list[Any] = [
         Text(
-            "A probe is a linear reading of what a layer says. The cube is drawn at"
+            "A probe is a linear prediction from a layer’s output. The cube is drawn at"
             f" {len(places)} places all over the work area, the arm at rest; the probe is fitted to four fifths of"
-            " them and asked about the others, so that it cannot succeed by recognising them. 1 is perfect, 0 as"
+            " them and tested on the others, so that it cannot succeed by recognising them. 1 is perfect, 0 as"
             " good as always guessing the middle, below 0 worse than that."
         ),
         material.picture("probes", figure, rows, "Variance of the cube's place explained at each layer.",
                          "Every layer’s numbers as they are, or as 1024 random sums of them; raw pixels on top."),
         Text(
-            "What the same network with random weights, or the raw pixels, tell as well does not come of training:"
+            "What the same network with random weights, or the raw pixels, give as well does not come from training:"
             " a place can be read off any picture. That something can be read off does not mean that the policy uses"
             " it; see below.",
             small=True,
@@ -104,7 +101,7 @@ def probes(material: Material) -> Section:
 def _facts(material: Material) -> list[Any]:
     """Probes for other facts, on the dataset's own frames."""
     every = max(1, len(material.sample.episodes) // len(material.sample))
-    labels = labelled_frames(material.sample.dataset).every(every)
+    labels = frame_labels(material.sample.dataset).every(every)
     frames = dataset_frames(material.sample.dataset, input_size(material.policy, material.image_size))
     depth = len(material.act.model.encoder.layers)
     sites = [*(f"backbone.{camera}" for camera in material.layout.grids), "encoder.0.out"]
@@ -126,13 +123,13 @@ def _facts(material: Material) -> list[Any]:
         Text(
             f"The same for other facts, on {len(labels)} frames of the dataset: where the cube lay at the start, how it"
             " is turned, the joints, the next action, whether the cube is held, and the stage of the task. Now the"
-            f" probe is asked about {split}s that it was not fitted to."
+            f" probe is tested on {split}s that it was not fitted to."
         ),
         material.picture("facts", figure, rows, "How well each fact is read off each layer.",
                          "Large: the probe’s score; small: the same with another episode’s facts, which must be low."),
         Text(
-            "With a handful of spots, reading the place at another spot is guessing beyond what was seen: a low number"
-            " in “start” is no blind layer.",
+            "With a handful of spots, predicting the place of another spot is extrapolation: a low number in “start”"
+            " does not mean that the layer lacks it.",
             small=True,
         ),
     ]  # fmt: skip
@@ -140,7 +137,7 @@ def _facts(material: Material) -> list[Any]:
 
 @section("depth")
 def depth(material: Material) -> Section:
-    """How early in the encoder the action is there."""
+    """After how many encoder layers the action can be decoded."""
     sample = material.sample
     others, own = sample.split(0.3, material.rng("depth"))
     fitted, looked = _spread(others, _FITTED), _spread(own, _LOOKS)
@@ -151,21 +148,21 @@ def depth(material: Material) -> Section:
     half = next((n for n, value in zip(lens.layers, plain, strict=True) if value <= plain[0] / 2), lens.layers[-1])
     return Section(
         "How deep does it think?",
-        f"After {half} of {lens.layers[-1]} encoder layers the decoded action is at least halfway to what it will be"
-        f" ({plain[half]:.2f} away, from {plain[0]:.2f}). Translated, what enters the encoder is {tuned[0]:.2f} away.",
+        f"After {half} of {lens.layers[-1]} encoder layers the decoded action is at least halfway to the final one"
+        f" ({plain[half]:.2f} away, from {plain[0]:.2f}). Translated, the encoder’s input is {tuned[0]:.2f} away.",
         [
             Text(
-                "The decoder is given what the tokens say after each layer, as if no further ones followed (“as it"
-                " is”). It was trained on the last layer’s language, and so an early layer may know more than it can"
-                " say this way; a translator, one linear map for all tokens, fitted to other episodes, puts what the"
-                " layer says as the last one would (“translated”)."
+                "The decoder is given the tokens after each layer, as if no further layers followed (“as it is”). It"
+                " was trained on the last layer’s output, so an early layer may hold more than the decoder can read"
+                " this way; a translator, one linear map for all tokens, fitted to other episodes, maps the layer’s"
+                " tokens to those of the last one (“translated”)."
             ),
             material.picture("depth", figure, rows, "Distance of the early action from the final one, by layer.",
                              "Root mean square over the chunk, in the policy’s own units; band: the middle half.",
                              wide=False),
             Text(
-                f"{len(looked)} observations of episodes that no translator was fitted to. A translator can be wrong"
-                " where the map is not linear: what it cannot say may be there all the same.",
+                f"{len(looked)} observations of episodes that no translator was fitted to. A translator is"
+                " linear: information that it cannot map may be there all the same.",
                 small=True,
             ),
         ],
@@ -174,7 +171,7 @@ def depth(material: Material) -> Section:
 
 @section("pictures")
 def pictures(material: Material) -> Section:
-    """What the two frames are, as far as hidden states show them."""
+    """How much of the frames can be reconstructed from hidden states."""
     sample = material.sample
     cameras = material.cameras
     rows = material.rows(_DRAWN)
@@ -200,9 +197,9 @@ def pictures(material: Material) -> Section:
         + ("." if blind is None else f"; one that is told the joints alone {100 * blind.explained:.0f} %."),
         [
             Text(
-                "For each layer a small linear decoder is fitted that draws both frames from what the layer says, and"
-                " is then asked about episodes that it was not fitted to. What it draws is in the layer; what it leaves"
-                " out (look for the cube) may have been dropped, or be in there in a form that it cannot read."
+                "For each layer a small linear decoder is fitted that draws both frames from the layer’s output, and is"
+                " then tested on episodes that it was not fitted to. What it draws is in the layer; what it leaves out"
+                " (look for the cube) may have been dropped, or be there in a form that it cannot read."
             ),
             *(
                 material.picture(f"pictures-{camera}", figure, drawn, f"The {camera} view, as each layer shows it.",

@@ -1,24 +1,21 @@
-"""`write_interp_report`: what the methods find about a policy, on one page for people who have not read the papers.
+"""`write_interp_report`: the methods' findings about a policy on one page, for people who have not read the papers.
 
-A section is a function from what there is to look at (`Material`) to what the page says; they are in
-modules `report_*` beside this one. Every figure lies beside the page as PNG, SVG and data.
+A section is a function from the policy and its observations (`Material`) to a part of the page; sections are in the
+modules beside this one. Every figure lies beside the page as PNG, SVG and data.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from numpy.typing import NDArray
 
 from autoarm.data.dataset import read_info
@@ -27,6 +24,8 @@ from autoarm.interp.model.capture import capture
 from autoarm.interp.model.tokens import TokenLayout, check_act, token_layout
 from autoarm.interp.observations.dataset_sample import DatasetSample, sample_dataset
 from autoarm.interp.observations.rendered import RenderedFrames, grid_positions, rendered_frames
+from autoarm.pages.pictures import data_uri
+from autoarm.pages.templates import templates
 from autoarm.results.platform import describe_platform
 from autoarm.runtime.files import check_writable, write_text
 from gym_autoarm import spec
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from autoarm.policies.lerobot import LeRobotPolicy
 
-TEMPLATE: Final = "report.html"
 PAGE: Final = "report.html"
 FIGURES: Final = "figures"
 """Folder beside the page."""
@@ -54,7 +52,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page, and the addresses of its other forms beside it."""
+    """A figure in the page, and the paths of its SVG and CSV files."""
 
     image: str
     svg: str
@@ -76,7 +74,7 @@ class Table:
 Block = Text | Picture | Table
 
 WORDS: Final = {"latent": "latent", "state": "joints", "environment": "environment"}
-"""What tokens that are no patches are called on the page."""
+"""Names on the page of the tokens that are not patches."""
 _SITES: Final = (
     (r"input\.pixels", "raw pixels"),
     (r"input\.state", "the joints alone"),
@@ -90,17 +88,17 @@ _SITES: Final = (
 
 
 def percent(part: float) -> str:
-    """A share as the page has it."""
+    """A share as a percentage, for the page."""
     return f"{100 * part:.1f}\N{NO-BREAK SPACE}%" if np.isfinite(part) else "–"
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words one after another, as in a sentence."""
+    """Words joined by commas and "and"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def site_name(site: str) -> str:
-    """What a site is called on the page, for readers who do not know our names."""
+    """A site's name on the page, for readers who do not know the names in code."""
     for pattern, words in _SITES:
         if found := re.fullmatch(pattern, site):
             return words.format(*found.groups())
@@ -108,7 +106,7 @@ def site_name(site: str) -> str:
 
 
 def group_name(group: str) -> str:
-    """What a group of tokens is called on the page."""
+    """A token group's name on the page."""
     return WORDS.get(group, f"{group} view")
 
 
@@ -117,9 +115,9 @@ class Section:
     """A part of the page.
 
     Attributes:
-        question: Its heading, as somebody would ask it.
-        answer: What came out, in a sentence with the numbers.
-        blocks: In order.
+        question: Heading, as a question.
+        answer: The result, in a sentence with numbers.
+        blocks: Texts, pictures and tables, in order.
     """
 
     question: str
@@ -129,18 +127,18 @@ class Section:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What sections have to look at.
+    """The policy, observations and options that sections are made from.
 
     Attributes:
-        policy: Around a LeRobot ACT.
+        policy: A `LeRobotPolicy` around an ACT.
         sample: Observations of the dataset.
-        folder: Of the page.
-        seed: Of everything random.
-        scenes: Rendered scenes a section may ask for, of each kind; 0 for none.
-        samples: Activations that a sparse autoencoder may see in training.
-        positions: Of the cube along each side of the work area, where it is drawn at places of our choice.
-        episodes: In which a section may let the policy act, each way; 0 for none.
-        reference: What `load_policy` calls the policy, needed to act.
+        folder: Folder of the page.
+        seed: Random seed.
+        scenes: Number of rendered scenes of each kind, for sections that use them; 0 for none.
+        samples: Number of activations to train a sparse autoencoder on.
+        positions: Number of cube positions along each side of the work area, for sections that render the cube there.
+        episodes: Number of episodes for sections that let the policy act; 0 for none.
+        reference: Name of the policy for `load_policy`, needed to act.
     """
 
     policy: LeRobotPolicy
@@ -161,12 +159,12 @@ class Material:
 
     @cached_property
     def layout(self) -> TokenLayout:
-        """What the encoder's tokens are."""
+        """Layout of the encoder's tokens."""
         return token_layout(self.act, self.sample.batch(self.policy, [0]))
 
     @cached_property
     def cameras(self) -> list[str]:
-        """Those that the policy sees, in the contract's order. Raises `InvalidInputError` if there is none."""
+        """Cameras of the policy, in the order of `spec.CAMERAS`. Raises `InvalidInputError` if there is none."""
         found = [camera for camera in spec.CAMERAS if camera in self.layout.grids]
         if not found:
             raise InvalidInputError("this policy has no camera", field="policy", cure="use another")
@@ -179,7 +177,7 @@ class Material:
 
     @cached_property
     def table(self) -> RenderedFrames:
-        """The cube at places all over the work area, drawn anew, the arm at rest."""
+        """Rendered observations with the cube on a grid over the work area, the arm at rest."""
         return rendered_frames(grid_positions(self.positions, self.positions), image_size=self.image_size)
 
     def last(self, part: str) -> str:
@@ -187,15 +185,15 @@ class Material:
         return f"decoder.{len(self.act.model.decoder.layers) - 1}.{part}"
 
     def captured(self, site: str, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """What a site says at some rows of the sample."""
+        """Activations of a site at some rows of the sample."""
         return capture(self.act, self.sample.batches(self.policy, rows), [site])[site].values
 
     def rng(self, name: str) -> np.random.Generator:
-        """Random numbers of a section's own."""
+        """A section's own random generator."""
         return stream(self.seed, "report", name)
 
     def rows(self, count: int) -> NDArray[np.intp]:
-        """Rows of the sample, evenly spread."""
+        """Evenly spread rows of the sample, `count` at most."""
         spread = np.linspace(0, len(self.sample) - 1, min(count, len(self.sample)))
         rows: NDArray[np.intp] = np.unique(spread.round()).astype(np.intp)
         return rows
@@ -203,30 +201,32 @@ class Material:
     def picture(
         self, name: str, figure: Figure, rows: Sequence[Mapping[str, Any]], alt: str, caption: str, *, wide: bool = True
     ) -> Picture:
-        """Save a figure with its data, for the page."""
+        """Save a figure with its data and return it for the page."""
         if name in self._drawn:
             raise InvalidInputError("two figures of one name", field=name, cure="give another")
         self._drawn.append(name)
         png = save_figure(figure, self.folder / FIGURES / name, rows)
-        image = f"data:image/png;base64,{base64.b64encode(png.read_bytes()).decode()}"
+        image = data_uri("image/png", png.read_bytes())
         return Picture(image, f"{FIGURES}/{name}.svg", f"{FIGURES}/{name}.csv", alt, caption, wide)
 
 
 Make = Callable[[Material], Section | None]
-"""None where nobody asked for it."""
+"""Makes a section, or None if its options say that it is not wanted."""
 
 _MODULES: Final = tuple(
-    f"autoarm.interp.report_{name}" for name in ("attention", "reading", "causal", "memory", "features", "limits")
+    f"autoarm.interp.report.{name}" for name in ("attention", "reading", "causal", "memory", "features", "limits")
 )
 _SECTIONS: Final[dict[str, Make]] = {}
 
 
 def section(name: str) -> Callable[[Make], Make]:
-    """Put a function among the sections of the page, in the order in which they are defined."""
+    """Register a function as a section of the page; sections keep the order in which they are defined."""
 
     def add(make: Make) -> Make:
         if not re.fullmatch(r"[a-z][a-z-]*", name) or name in _SECTIONS:
-            raise InvalidInputError(f"{name!r} is taken, or no name", field="section", cure="choose another")
+            raise InvalidInputError(
+                f"{name!r} is taken, or not lower-case letters and hyphens", field="section", cure="choose another"
+            )
         _SECTIONS[name] = make
         return make
 
@@ -234,9 +234,9 @@ def section(name: str) -> Callable[[Make], Make]:
 
 
 def section_names() -> list[str]:
-    """All sections, in order."""
+    """Names of all sections, in order."""
     for module in _MODULES:
-        import_module(module)  # which puts its sections there
+        import_module(module)  # which registers its sections
     return list(_SECTIONS)
 
 
@@ -259,18 +259,18 @@ def write_interp_report(
     """Write `report.html` and its figures.
 
     Args:
-        policy: Around a LeRobot ACT.
+        policy: A `LeRobotPolicy` around an ACT.
         dataset: LeRobotDataset folder.
-        folder: Where the page goes.
-        sections: Which; all if empty.
-        frames: Of the dataset, spread over its episodes.
-        scenes: Scenes of each kind to render, for those sections that want some.
-        samples: For training sparse autoencoders.
-        positions: Of the cube along each side of the work area, for sections that draw it at places of their choice.
-        episodes: To act in, each way, for the section that measures success; it is left out at 0.
-        reference: What `load_policy` calls the policy, needed to act.
-        seed: Of everything random.
-        command: The command line that made it.
+        folder: Folder of the page.
+        sections: Names of the sections to make; all if empty.
+        frames: Number of frames of the dataset, spread over its episodes.
+        scenes: Number of rendered scenes of each kind, for sections that use them.
+        samples: Number of activations to train a sparse autoencoder on.
+        positions: Number of cube positions along each side of the work area, for sections that render the cube there.
+        episodes: Number of episodes to act in, for the section that measures success; it is left out at 0.
+        reference: Name of the policy for `load_policy`, needed to act.
+        seed: Random seed.
+        command: The command line that made the report.
         progress: Called with a section's name, its number and how many there are.
 
     Returns:
@@ -279,7 +279,7 @@ def write_interp_report(
     Raises:
         IncompatiblePolicyError: If the policy is no ACT.
         InvalidInputError: For an unknown section.
-        InvalidFileError: If the dataset or the folder is of no use.
+        InvalidFileError: If the dataset cannot be read or the folder cannot be written.
     """
     check_act(policy.policy)
     known = section_names()
@@ -307,10 +307,8 @@ def write_interp_report(
         "seed": seed,
         "platform": describe_platform(gl=False),
     }
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
     path = folder / PAGE
-    write_text(path, template.render(page))
+    write_text(path, templates(__package__).get_template("report.html").render(page))
     return path
 
 
@@ -318,7 +316,7 @@ def _make(name: str, material: Material) -> Section | None:
     try:
         return _SECTIONS[name](material)
     except AutoArmError as error:
-        # One method that has not what it needs must not cost the reader all the others.
+        # One section that cannot be made must not prevent all the others.
         return Section(name.replace("-", " ").capitalize(), f"Left out: {error}", ())
 
 

@@ -1,4 +1,4 @@
-"""Success over the levels of each axis, policy by policy: where a skill ends."""
+"""Success over the levels of each axis of a suite, for several policies."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = 4
 MOST: Final = len(POLICY_COLOURS)
-"""Policies in a figure: as many as there are colours."""
+"""Largest number of policies in a figure: as many as there are colours."""
 
 
 def axis_curves(results: Sequence[Result]) -> tuple[Figure, list[dict[str, Any]]]:
     """Draw a panel for each axis: curves with Wilson bands where the levels have values, points elsewhere.
 
     Args:
-        results: Of up to `MOST` policies, on one suite.
+        results: Results of up to `MOST` policies on one suite.
 
     Returns:
         The figure, and a row for each point.
@@ -84,7 +84,7 @@ def axis_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def has_scale(axis: AxisRecord) -> bool:
-    """Whether an axis' levels lie on a scale, so that a line between them means something."""
+    """Whether the levels of an axis have values, so that a line between them means something."""
     return len(axis.levels) > 1 and all(record.value is not None for record in axis.levels.values())
 
 

@@ -1,4 +1,4 @@
-"""How episodes ended, policy by policy: successes, and what the failures failed at."""
+"""How the episodes of each policy ended: successes, and kinds of failure."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ OUTCOME_COLOURS: Final = {
     "error": INK,
     "unknown": FAINT,
 }
-"""Of every outcome, in order from what came furthest to what did not even start."""
+"""Colour of every outcome, from success to the failures that came least far."""
 
 
 def outcome(row: EpisodeRow) -> str:
-    """`success`, or how the episode failed."""
+    """`success`, or the kind of failure."""
     return "success" if row.success else row.failure or "timeout"
 
 
@@ -37,12 +37,11 @@ def outcome_counts(rows: Sequence[EpisodeRow]) -> dict[str, int]:
     return {name: counts[name] for name in OUTCOME_COLOURS}
 
 
-def failures(results: Sequence[Result], groups: bool = False) -> tuple[Figure, list[dict[str, Any]]]:
+def failures(results: Sequence[Result]) -> tuple[Figure, list[dict[str, Any]]]:
     """Draw the outcomes of every result as one stacked bar.
 
     Args:
-        results: Of policies whose names differ.
-        groups: A bar for each group, such as an axis, instead of one for the whole result.
+        results: Results of policies whose names differ.
 
     Returns:
         The figure, and a row for each bar and outcome.
@@ -52,7 +51,7 @@ def failures(results: Sequence[Result], groups: bool = False) -> tuple[Figure, l
     """
     from matplotlib.patches import Patch
 
-    rows = failure_rows(results, groups)
+    rows = failure_rows(results)
     if not rows:
         raise InvalidInputError("no outcomes to draw", field="results")
     labels = list(dict.fromkeys(row["bar"] for row in rows))
@@ -78,14 +77,10 @@ def failures(results: Sequence[Result], groups: bool = False) -> tuple[Figure, l
     return figure, rows
 
 
-def failure_rows(results: Sequence[Result], groups: bool = False) -> list[dict[str, Any]]:
+def failure_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """The data of the figure."""
-    rows = []
-    for result in results:
-        name = result.policy.name
-        bars = {f"{name}, {group}": group for group in result.groups} if groups else {name: None}
-        for bar, group in bars.items():
-            own = [row for row in result.rows if group is None or row.group == group]
-            for kind, count in outcome_counts(own).items():
-                rows.append({"bar": bar, "outcome": kind, "episodes": count, "share": count / len(own)})
-    return rows
+    return [
+        {"bar": result.policy.name, "outcome": kind, "episodes": count, "share": count / len(result.rows)}
+        for result in results
+        for kind, count in outcome_counts(result.rows).items()
+    ]

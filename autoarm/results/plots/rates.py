@@ -1,4 +1,4 @@
-"""Success rates with their 95 % intervals, policy by policy."""
+"""Success rates of policies with their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoarm.figures.style import FAINT, POLICY_COLOURS, POLICY_MARKERS, new_figure
 from autoarm.results.places import place
-from autoarm.results.result import Interval, Result
+from autoarm.results.result import Result
 from gym_autoarm.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -15,17 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def rates(results: Sequence[Result], by_group: bool = False) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw every policy's success rate, one block a place (or a group), one line a policy.
+def rates(results: Sequence[Result]) -> tuple[Figure, list[dict[str, Any]]]:
+    """Draw every policy's success rate, a block for each place of the cube and in it a line for each policy.
 
     Args:
-        results: Of any policies and settings.
-        by_group: Split each place into its groups, such as the training spots.
+        results: Results of any policies and settings.
 
     Returns:
         The figure, and a row for each point.
     """
-    rows = rate_rows(results, by_group)
+    rows = rate_rows(results)
     if not rows:
         raise InvalidInputError("no rates to draw", field="results")
     policies = list(dict.fromkeys(row["policy"] for row in rows))
@@ -40,15 +39,12 @@ def rates(results: Sequence[Result], by_group: bool = False) -> tuple[Figure, li
     return figure, rows
 
 
-def rate_rows(results: Sequence[Result], by_group: bool = False) -> list[dict[str, Any]]:
+def rate_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """The data of the figure: one row a point."""
-    rows = []
-    for result in results:
-        intervals: dict[str, Interval] = result.groups if by_group else {"all": result.overall}
-        for group, interval in intervals.items():
-            where = place(result) if group in ("all", "everywhere") else f"cube at {group}"
-            rows.append({"policy": result.policy.name, "block": where, "group": group} | interval.model_dump())
-    return rows
+    return [
+        {"policy": result.policy.name, "block": place(result), "group": "all"} | result.overall.model_dump()
+        for result in results
+    ]
 
 
 def _draw_block(axes: Axes, rows: Sequence[dict[str, Any]], policies: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Success over the table: where the cube lay in every episode, and whether it ended in the box."""
+"""Map of the table: where the cube lay at the start of every episode, and whether it ended in the box."""
 
 from __future__ import annotations
 
@@ -24,17 +24,13 @@ _TITLE_WIDTH: Final = 44
 """Characters in a line of the title."""
 VIEW: Final = ((-0.045, 0.32), (-0.24, 0.19))
 """Bounds of x and of y that are shown, metres."""
-_COLUMNS: Final = 4
-_NEAR_VIEW: Final = ((0.142, 0.306), (-0.068, 0.172))
-"""Bounds of x and of y around every place where a suite puts the cube, metres."""
 
 
-def success_map(results: Sequence[Result], title: str | None = None) -> tuple[Figure, list[dict[str, Any]]]:
+def success_map(results: Sequence[Result]) -> tuple[Figure, list[dict[str, Any]]]:
     """Draw the episodes of one policy over the table, seen from above as the top camera sees it.
 
     Args:
-        results: Of one policy, on any settings.
-        title: By default the policy's name and its successes.
+        results: Results of one policy, with any settings.
 
     Returns:
         The figure, and a row for each marker: position in metres, yaw in degrees, outcome.
@@ -46,53 +42,11 @@ def success_map(results: Sequence[Result], title: str | None = None) -> tuple[Fi
     with new_figure(5.2, 5.0) as figure:
         axes = figure.add_subplot()
         _draw_table(axes, results)
-        _draw_episodes(axes, rows, 58)
+        _draw_episodes(axes, rows)
         names = sorted({result.policy.name for result in results})
-        title = title or f"{', '.join(names)}: {successes} of {len(rows)} in the box"
+        title = f"{', '.join(names)}: {successes} of {len(rows)} in the box"
         axes.set_title(textwrap.fill(title, _TITLE_WIDTH))
         figure.legend(loc="outside lower center", ncols=3)
-    return figure, rows
-
-
-def success_map_by_group(result: Result) -> tuple[Figure, list[dict[str, Any]]]:
-    """Draw the episodes of one policy over the table, a panel for each group, such as the axes of a suite.
-
-    Returns:
-        The figure, and a row for each marker, as `success_map` has them.
-    """
-    rows = map_rows(result)
-    suite = result.setting.suite
-    titles = {} if suite is None else {name: axis.title for name, axis in suite.axes.items()}
-    columns = min(_COLUMNS, len(result.groups))
-    lines = -(-len(result.groups) // columns)
-    (x_low, x_high), (y_low, y_high) = _NEAR_VIEW
-    height = 2.6 * (x_high - x_low) / (y_high - y_low) + 0.45
-    with new_figure(2.6 * columns, 0.75 + height * lines) as figure:
-        panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        for panel, (group, interval) in zip(panels, result.groups.items(), strict=False):
-            _draw_work_area(panel)
-            _draw_spots(panel, 90)
-            _draw_episodes(panel, [row for row in rows if row["group"] == group], 22)
-            panel.set_title(titles.get(group, group), loc="left", fontsize=10)
-            panel.text(
-                1.0,
-                -0.01,
-                f"{interval.successes}/{interval.episodes}",
-                transform=panel.transAxes,
-                ha="right",
-                va="top",
-            )
-            panel.set_xlim(y_high, y_low)
-            panel.set_ylim(x_low, x_high)
-            panel.set_aspect("equal")
-            panel.set_xticks([])
-            panel.set_yticks([])
-            panel.spines[:].set_visible(False)
-        for panel in panels[len(result.groups) :]:
-            panel.set_axis_off()
-        figure.suptitle(f"{result.policy.name}: where the cube lay, the arm below", fontsize=11)
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, [name.partition(" (")[0] for name in names], loc="outside lower center", ncols=3)
     return figure, rows
 
 
@@ -116,23 +70,23 @@ def map_rows(result: Result) -> list[dict[str, Any]]:
     ]
 
 
-def _draw_episodes(axes: Axes, rows: Sequence[dict[str, Any]], size: float) -> None:
+def _draw_episodes(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     for success, marker, colour, name in ((True, "o", SUCCESS, "success"), (False, "X", FAILURE, "failure")):
         points = [(row["cube_y"], row["cube_x"]) for row in rows if row["success"] is success]
         axes.scatter(
             [y for y, _ in points],
             [x for _, x in points],
-            s=size,
+            s=58,
             marker=marker,
             color=colour,
             edgecolors="white",
-            linewidths=0.016 * size,
+            linewidths=0.928,
             zorder=4,
             label=f"{name} ({len(points)})",
         )
 
 
-def _draw_work_area(axes: Axes) -> None:
+def _draw_table(axes: Axes, results: Sequence[Result]) -> None:
     from matplotlib.patches import Rectangle
 
     (x_low, x_high), (y_low, y_high) = spec.WORK_AREA
@@ -147,13 +101,11 @@ def _draw_work_area(axes: Axes) -> None:
             zorder=1,
         )
     )
-
-
-def _draw_spots(axes: Axes, size: float) -> None:
+    axes.text(y_high, x_high + 0.004, "work area", color="#5b636d", fontsize=9, va="bottom", ha="left")
     axes.scatter(
         [y for _, y in spec.SPOTS.values()],
         [x for x, _ in spec.SPOTS.values()],
-        s=size,
+        s=260,
         marker="s",
         facecolors="none",
         edgecolors=INK,
@@ -161,16 +113,7 @@ def _draw_spots(axes: Axes, size: float) -> None:
         zorder=2,
         label="training spot",
     )
-
-
-def _draw_table(axes: Axes, results: Sequence[Result]) -> None:
-    from matplotlib.patches import Rectangle
-
-    _draw_work_area(axes)
-    (_, x_high), (_, y_high) = spec.WORK_AREA
-    axes.text(y_high, x_high + 0.004, "work area", color="#5b636d", fontsize=9, va="bottom", ha="left")
-    _draw_spots(axes, 260)
-    # Where it stands in most episodes: a suite moves it in some, and dozens of boxes would hide the table.
+    # The box is drawn where it stands in most episodes: a suite moves it in some, and all boxes would hide the table.
     boxes = Counter(restore_scene(row.scene).box for result in results for row in result.rows)
     ((box, _),) = boxes.most_common(1)
     low_x, low_y = box.x - box.inner / 2, box.y - box.inner / 2

@@ -1,1 +1,1 @@
-"""Where a real camera is and what it sees, from pictures of a printed board: `autoarm align`."""
+"""A real camera's pose and field of view, from pictures of a printed board: `autoarm align`."""

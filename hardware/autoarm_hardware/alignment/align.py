@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoarm_hardware.alignment.board import Board, Placement, against_base
-from autoarm_hardware.alignment.capture import write_picture
 from autoarm_hardware.alignment.comparison import compare
 from autoarm_hardware.alignment.detection import Corners, find_corners, mean_corners, read_picture, same_size
 from autoarm_hardware.alignment.estimate import Estimate, estimate, reprojection_error
 from autoarm_hardware.alignment.lens import Lens
+from autoarm_hardware.pictures import write_picture
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.rendering import Frame
 from gym_autoarm.scene import HOME
@@ -19,15 +19,15 @@ from gym_autoarm.scene_files import CameraFile, CameraMeasurement, LensFile, rea
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """A camera from pictures.
+class Alignment:
+    """A camera that was estimated from pictures.
 
     Attributes:
-        estimate: The camera.
-        pictures: What was found in them, the one of the board on the table first.
+        estimate: The camera and its uncertainty.
+        pictures: The corners found in each picture, that of the board on the table first.
         view: The picture of the board on the table.
         board: The board.
-        placement: Where it lay.
+        placement: Where the board lay on the table.
     """
 
     estimate: Estimate
@@ -45,16 +45,16 @@ def align(
     *,
     fovy: float | None = None,
     lens: bool = False,
-) -> Aligned:
+) -> Alignment:
     """The camera that took pictures of a board.
 
     Args:
-        table: Pictures of the board on the table; their mean counts.
+        table: Pictures of the board on the table; their corners are averaged.
         held: Pictures of it in the hand.
         board: `Board()` if nothing is given.
-        placement: Where it lay on the table; against the arm's base if nothing is given.
-        fovy: Degrees of view from top to bottom, if known.
-        lens: Whether centre and distortion of the lens are estimated too.
+        placement: Where the board lay on the table; against the arm's base if nothing is given.
+        fovy: Vertical field of view in degrees, if known.
+        lens: Whether centre and distortion of the lens are estimated, too.
 
     Raises:
         InvalidInputError: If there are too few pictures, or one is given twice.
@@ -76,14 +76,14 @@ def align(
     pictures = (mean_corners(lying, board), *(find_corners(read_picture(path), board, str(path)) for path in held))
     same_size(pictures)
     found = estimate(pictures[0], pictures[1:], board, placement, fovy=fovy, lens=lens)
-    return Aligned(found, pictures, views[0], board, placement)
+    return Alignment(found, pictures, views[0], board, placement)
 
 
 def check_out(out: Path, overlay: Path) -> None:
-    """Raise if the files cannot be written where they are asked for: better before the work.
+    """Check the names of the files to write, before the work begins.
 
     Raises:
-        InvalidInputError: If their names do not say what they are.
+        InvalidInputError: If a name does not end as it must.
         InvalidFileError: If one is a folder.
     """
     for path, kinds, field in ((out, (".yaml", ".yml"), "out"), (overlay, (".png",), "overlay")):
@@ -93,7 +93,7 @@ def check_out(out: Path, overlay: Path) -> None:
             raise InvalidFileError("is a folder", file=path, cure="name a file in it")
 
 
-def save(out: Path, overlay: Path, name: str, aligned: Aligned, arm: tuple[float, ...] | None = None) -> None:
+def save(out: Path, overlay: Path, name: str, aligned: Alignment, arm: tuple[float, ...] | None = None) -> None:
     """Write the camera's file, and the picture of the real and the simulated view together.
 
     Raises:

@@ -30,9 +30,9 @@ PAPERS: Final[dict[Paper, tuple[float, float]]] = {"a4": (0.297, 0.210), "letter
 """Width and height of the sheet, long edge down, metres."""
 
 BASE_FRONT: Final = 0.0645
-"""Where the front edge of the base's plate is: metres ahead of the arm's origin (base plate in assets/so101.xml)."""
+"""The front edge of the base's plate, metres ahead of the arm's origin (base plate in assets/so101.xml)."""
 RULER: Final = 100.0
-"""Millimetres between the ends of the ruler that is printed on the sheet."""
+"""Length of the ruler that is printed on the sheet, millimetres."""
 DPI: Final = 600
 
 _TOP_MARGIN: Final = 0.012
@@ -47,8 +47,8 @@ class Board:
     Attributes:
         columns: Squares from left to right.
         rows: Squares from top to bottom.
-        square: Edge of a square.
-        marker: Edge of a marker, in squares.
+        square: Edge of a square, metres.
+        marker: Edge of a marker, as a share of a square's.
     """
 
     columns: int = 10
@@ -58,30 +58,30 @@ class Board:
 
     @property
     def size(self) -> tuple[float, float]:
-        """Width and height."""
+        """Width and height, metres."""
         return self.columns * self.square, self.rows * self.square
 
     @cached_property
     def charuco(self) -> cv2.aruco.CharucoBoard:
-        """OpenCV's board."""
+        """The board as OpenCV's object."""
         dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, DICTIONARY))
         return cv2.aruco.CharucoBoard((self.columns, self.rows), self.square, self.marker * self.square, dictionary)
 
     @cached_property
     def points(self) -> Points:
-        """The inner corners `(n, 3)`, by OpenCV's number: row by row from the upper left."""
+        """The inner corners `(n, 3)`, in OpenCV's order: row by row from the upper left."""
         width, height = self.size
         corners = np.asarray(self.charuco.getChessboardCorners(), np.float64)
         return np.column_stack([corners[:, 0] - width / 2, height / 2 - corners[:, 1], np.zeros(len(corners))])
 
     @cached_property
     def outline(self) -> Points:
-        """Its four outer corners `(4, 3)`, from the lower left."""
+        """The four outer corners `(4, 3)`, from the lower left, counter-clockwise."""
         width, height = self.size
         return np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]) * (width / 2, height / 2, 0.0)
 
     def draw(self, dpi: int = DPI) -> Picture:
-        """The board alone, grey uint8, at its size on paper."""
+        """The board without the sheet, grey uint8, at its size on paper."""
         # Whole pixels for every cell of a marker first: resizing then moves no edge by more than half a pixel.
         cell = 8 * 6
         exact = self.charuco.generateImage((self.columns * cell, self.rows * cell), marginSize=0, borderBits=1)
@@ -91,9 +91,9 @@ class Board:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the board lies on the table, face up: its centre in metres, and its turn to the left in degrees.
+    """Where the board lies on the table, face up: its centre in metres, and its counter-clockwise turn in degrees.
 
-    With no turn its upper edge is away from the arm, so that a top camera sees it upright.
+    At 0 degrees its upper edge points away from the arm, so that a top camera sees it upright.
     """
 
     x: float
@@ -106,20 +106,20 @@ class Placement:
 
     @property
     def rotation(self) -> Points:
-        """From the board's frame to the arm's, `(3, 3)`."""
+        """The rotation matrix `(3, 3)` from the board's frame to the arm's."""
         return Rotation.from_euler("z", self.yaw - 90.0, degrees=True).as_matrix()
 
 
 def against_base(board: Board) -> Placement:
-    """Where the board lies if the sheet's cut edge touches the front of the arm's base, mark at its middle."""
+    """The board's placement with the sheet's cut edge against the front of the arm's base, its mark at the middle."""
     return Placement(BASE_FRONT + _CUT_GAP + board.size[1] / 2, 0.0)
 
 
 def scaled(board: Board, ruler: float) -> Board:
-    """The board as printed, when the ruler on the sheet is `ruler` millimetres long.
+    """The board as printed, if the ruler on the sheet is `ruler` millimetres long.
 
     Raises:
-        InvalidInputError: If it was not printed at its size.
+        InvalidInputError: If the ruler is more than a tenth off its length.
     """
     if not (math.isfinite(ruler) and abs(ruler / RULER - 1) <= 0.1):
         raise InvalidInputError(
@@ -134,7 +134,7 @@ def draw_sheet(board: Board, paper: Paper = "a4", dpi: int = DPI) -> Picture:
     """The sheet to print, grey uint8, long edge down.
 
     Raises:
-        InvalidInputError: If the resolution is none that a printer has, or the board does not fit the paper.
+        InvalidInputError: If the resolution is below 72 or above 1200, or the board does not fit the paper.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -183,14 +183,14 @@ def write_sheet(path: Path, board: Board, paper: Paper = "a4", dpi: int = DPI) -
     """Write the sheet as PDF or PNG, at its size.
 
     Raises:
-        InvalidInputError: For another kind of file; see also `draw_sheet`.
+        InvalidInputError: If the name ends in neither .pdf nor .png; see also `draw_sheet`.
         InvalidFileError: If the file cannot be written.
     """
     from PIL import Image
 
     kind = path.suffix.lower()
     if kind not in (".pdf", ".png"):
-        raise InvalidInputError(f"{path.name!r} is neither", field="out", cure="name a .pdf or a .png")
+        raise InvalidInputError(f"{path.name!r} is neither a .pdf nor a .png", field="out", cure="name one of the two")
     # Black and white only: what a PDF would otherwise compress as a photograph stays sharp.
     sheet = Image.fromarray(draw_sheet(board, paper, dpi)).convert("1", dither=Image.Dither.NONE)
     with replacing(path) as temporary:

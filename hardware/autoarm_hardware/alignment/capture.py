@@ -6,21 +6,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 
 from autoarm_hardware.alignment.board import Board
 from autoarm_hardware.alignment.detection import find_corners
 from autoarm_hardware.arm import camera_config
-from autoarm_hardware.views import CameraError
+from autoarm_hardware.pictures import write_picture
+from autoarm_hardware.views import MAX_AGE, CameraError, connect_camera
 from gym_autoarm.errors import InvalidFileError
-from gym_autoarm.files import replacing
-from gym_autoarm.rendering import Frame
 
-_MAX_AGE: Final = 500
-"""Milliseconds after which a frame is no view of the present any more."""
 _TRIES: Final = 5
-"""Pictures of one request that may be of no use before a person is told to give up."""
+"""How often a picture without a readable board is taken again."""
 
 
 def capture(
@@ -32,35 +28,28 @@ def capture(
     ask: Callable[[str], None],
     tell: Callable[[str], None],
 ) -> tuple[Path, list[Path]]:
-    """Take a picture of the board on the table, and others of it in the hand, and keep them.
+    """Take a picture of the board on the table, and pictures of it in the hand, and write them to files.
 
     Args:
-        name: Of the camera.
-        configuration: LeRobot's of it: its fields with `type`.
-        board: What to look for: pictures that do not show it are not kept.
-        folder: For the pictures.
-        held: How many in the hand.
-        ask: Tells a person what to do, and returns when it is done.
-        tell: Tells a person what came of it.
+        name: The camera's name.
+        configuration: The fields of LeRobot's camera configuration, with `type`.
+        board: The board; pictures that do not show it are not kept.
+        folder: The folder for the pictures.
+        held: Number of pictures of the board in the hand.
+        ask: Asks a person to do something, and returns when it is done.
+        tell: Prints the result of a picture.
 
     Returns:
-        The picture of the board on the table, and those of it in the hand.
+        The file of the board on the table, and those of the board in the hand.
 
     Raises:
         CameraError: If the camera cannot be connected or sends nothing.
-        InvalidFileError: If the board is not found again and again, or a picture cannot be written.
+        InvalidFileError: If the board is not found in `_TRIES` pictures, or a picture cannot be written.
     """
     from lerobot.cameras.utils import make_cameras_from_configs
 
     camera = make_cameras_from_configs({name: camera_config(name, configuration)})[name]
-    try:
-        camera.connect()
-    except Exception as error:  # LeRobot and its camera libraries raise kinds of their own
-        raise CameraError(
-            f"cannot be connected: {error}",
-            field=f"camera {name}",
-            cure="plug it in, close other programs that use it, and look with lerobot-find-cameras",
-        ) from error
+    connect_camera(name, camera)
     try:
         table = folder / f"{name}-table.png"
         _take(camera, name, board, table, "Lay the board on the table, its cut edge against the arm's base", ask, tell)
@@ -73,20 +62,13 @@ def capture(
         camera.disconnect()
 
 
-def write_picture(path: Path, frame: Frame) -> None:
-    """Write an RGB frame as PNG. Raises `InvalidFileError`."""
-    _, content = cv2.imencode(".png", np.ascontiguousarray(frame[..., ::-1]))
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.tobytes())
-
-
 def _take(
     camera: Any, name: str, board: Board, path: Path, wish: str, ask: Callable[[str], None], tell: Callable[[str], None]
 ) -> None:
     for attempt in range(_TRIES):
         ask(wish)
         try:
-            frame = np.asarray(camera.read_latest(max_age_ms=_MAX_AGE))
+            frame = np.asarray(camera.read_latest(max_age_ms=MAX_AGE))
         except Exception as error:
             raise CameraError(f"sends no pictures: {error}", field=f"camera {name}", cure="check its cable") from error
         try:

@@ -16,20 +16,20 @@ Placed = tuple[float, float, float]
 
 @dataclass
 class PrintBoard:
-    """Write the board to print, at its size: print it at 100 %, and measure the ruler on it.
+    """Write the board to a file for printing: print it at 100 %, and measure the ruler on it.
 
     Example: autoarm align board --out board.pdf --paper a4
     """
 
     out: Path
-    """A .pdf or a .png."""
+    """File to write, .pdf or .png."""
     paper: Literal["a4", "letter"] = "a4"
-    """What is in the printer."""
+    """Paper size."""
     dpi: int = 600
-    """Dots per inch."""
+    """Resolution in dots per inch."""
 
     def run(self) -> int:
-        """Write it and say how it is used."""
+        """Write the file and print how to use it."""
         from autoarm_hardware.alignment.board import RULER, Board, write_sheet
 
         board = Board()
@@ -41,44 +41,43 @@ class PrintBoard:
 
 @dataclass
 class AlignCamera:
-    """Estimate a camera's pose and field of view, and write a file that the simulated scene loads, with an overlay.
+    """Estimate a camera's pose and field of view; write a file for the simulated scene, and an overlay picture.
 
-    One picture is of the board on the table, its cut edge against the arm's base, the mark at its middle; three or
-    more are of the board in the hand, slanted. The camera must not move. Pictures are files, or are taken now with
-    --robot.
+    One picture shows the board on the table, its cut edge against the arm's base, the mark at its middle; three or
+    more show it in the hand, slanted. The camera must not move. Pictures are files, or are taken now with --robot.
 
     Example: autoarm align camera top --table table.png --held a.png b.png c.png d.png --out top.yaml
     """
 
     camera: tyro.conf.Positional[Literal["top", "lateral"]]
-    """Which one."""
+    """The camera."""
     out: Path
-    """File for the camera (.yaml)."""
+    """File to write for the camera (.yaml)."""
     table: tuple[Path, ...] = ()
-    """Picture of the board on the table; of several, the mean counts."""
+    """Picture of the board on the table; the corners of several are averaged."""
     held: tuple[Path, ...] = ()
     """Pictures of the board in the hand, for the field of view."""
     robot: Path | None = None
-    """A robot's file (see docs/hardware.md): take the pictures with its camera."""
+    """Robot's file (see docs/hardware.md) whose camera takes the pictures now."""
     shots: int = 8
-    """With --robot: how many pictures of the board in the hand."""
+    """With --robot: number of pictures of the board in the hand."""
     keep: Path | None = None
-    """With --robot: folder for the pictures; beside OUT by default."""
+    """With --robot: folder for the pictures; by default OUT without its ending."""
     fovy: float | None = None
-    """Degrees of view from top to bottom, if known: then one picture is enough."""
+    """Vertical field of view in degrees, if known: then one picture is enough."""
     lens: bool = False
-    """Estimate the lens' centre and distortion too, from eight pictures or more."""
+    """Estimate centre and distortion of the lens, too, from eight pictures or more."""
     placed: Placed | None = None
-    """Where the board's centre is and how it is turned, if not against the base: x and y in metres, degrees."""
+    """The board's centre (x, y in metres) and turn (degrees) on the table, if it is not against the base."""
     ruler: float = 100.0
-    """How long the ruler on the sheet is, in millimetres."""
+    """Measured length of the ruler on the sheet, millimetres."""
     overlay: Path | None = None
-    """Picture of the real and the simulated view together; OUT as .png by default."""
+    """File for the picture of the real and the simulated view together; OUT as .png by default."""
     arm: tuple[float, float, float, float, float, float] | None = None
-    """Where the arm's joints were in the picture on the table, for the overlay; folded by default."""
+    """Joint positions in the picture of the table, for the overlay; folded by default."""
 
     def run(self) -> int:
-        """Estimate, write, and say how well it fits."""
+        """Estimate the camera, write the files, and print how well it fits."""
         from autoarm_hardware.alignment.align import align, check_out, save
         from autoarm_hardware.alignment.lens import largest_shift
 
@@ -95,11 +94,11 @@ class AlignCamera:
         print(
             "looks at: " + ", ".join(f"{value:.4f}" for value in found.target) + f" m, rolled {found.roll:.2f} degrees"
         )
-        sure = "as told" if estimate.fovy_sd is None else f"+- {estimate.fovy_sd:.2f}"
+        sure = "as given" if estimate.fovy_sd is None else f"+- {estimate.fovy_sd:.2f}"
         print(f"field of view: {found.fovy:.2f} degrees, {sure}")
         if estimate.lens is not None:
             shift = largest_shift(found.fovy, estimate.lens, size)
-            print(f"lens: moves points by up to {shift:.1f} pixels, which the simulated camera does not do")
+            print(f"lens: moves points by up to {shift:.1f} pixels; the simulated camera does not")
         print(f"reprojection error: {estimate.error:.2f} pixels over {estimate.corners} corners")
         for corners, error in zip(aligned.pictures, estimate.errors, strict=True):
             print(f"  {corners.name}: {len(corners.ids)} corners, {error:.2f} pixels")
@@ -123,7 +122,7 @@ class AlignCamera:
 
 @dataclass
 class CheckCamera:
-    """Say how well a camera's file fits a picture of the board on the table: whether the camera has moved.
+    """Check whether a camera has moved: whether its file still fits a picture of the board on the table.
 
     The exit code is 1 if the reprojection error is larger than --most.
 
@@ -131,18 +130,18 @@ class CheckCamera:
     """
 
     file: tyro.conf.Positional[Path]
-    """A camera's file."""
+    """The camera's file."""
     table: Path
     """Picture of the board on the table."""
     placed: Placed | None = None
-    """Where the board is, if not against the base: see `align camera`."""
+    """The board's centre (x, y in metres) and turn (degrees) on the table, if it is not against the base."""
     ruler: float = 100.0
-    """How long the ruler on the sheet is, in millimetres."""
+    """Measured length of the ruler on the sheet, millimetres."""
     most: float = 2.0
-    """Pixels of a 640 pixel wide picture."""
+    """Largest reprojection error, in pixels of a picture 640 pixels wide."""
 
     def run(self) -> int:
-        """Measure and compare."""
+        """Measure the reprojection error and compare it with the largest."""
         from autoarm_hardware.alignment.align import check
 
         board, placement = _setting(self.ruler, self.placed)
@@ -156,7 +155,7 @@ class CheckCamera:
 
 @dataclass
 class Example:
-    """Draw pictures as a simulated camera would take them, to try `align camera` without a camera.
+    """Draw pictures of the board as a simulated camera sees it, to try `align camera` without a camera.
 
     Example: autoarm align example --out outputs/board-pictures
     """
@@ -164,24 +163,24 @@ class Example:
     out: Path
     """Folder for table.png, held-01.png, ... ."""
     camera: Literal["top", "lateral"] = "top"
-    """Whose pictures."""
+    """The camera that is simulated."""
     held: int = 9
-    """How many of the board in the hand."""
+    """Number of pictures of the board in the hand."""
     noise: float = 2.0
-    """Standard deviation of the noise in them, grey levels."""
+    """Standard deviation of the pictures' noise, grey levels."""
     seed: int = 0
-    """Of the noise, and of how the board is held."""
+    """Seed of the noise, and of the board's poses in the hand."""
 
     def run(self) -> int:
-        """Draw them and say how they are used."""
+        """Draw the pictures and print the command that uses them."""
         from autoarm_hardware.alignment.board import Board, against_base
-        from autoarm_hardware.alignment.capture import write_picture
-        from autoarm_hardware.alignment.rendered import Studio
+        from autoarm_hardware.alignment.rendered import BoardRenderer
+        from autoarm_hardware.pictures import write_picture
         from gym_autoarm.scene import LATERAL, TOP
 
         board, names = Board(), [self.out / f"held-{number + 1:02d}.png" for number in range(self.held)]
         view = TOP if self.camera == "top" else LATERAL
-        with Studio(view, board, noise=self.noise, seed=self.seed) as studio:
+        with BoardRenderer(view, board, noise=self.noise, seed=self.seed) as studio:
             write_picture(self.out / "table.png", studio.on_table(against_base(board)))
             for name in names:
                 write_picture(name, studio.in_hand())
@@ -200,7 +199,7 @@ Command = (
 
 @dataclass
 class Align:
-    """Find out where the real cameras are and what they see, so that the simulated ones see the same.
+    """Measure where the real cameras are and what they see, so that the simulated ones see the same.
 
     Example: autoarm align camera top --table table.png --held a.png b.png c.png d.png --out top.yaml
     """

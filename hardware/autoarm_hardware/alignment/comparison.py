@@ -1,4 +1,4 @@
-"""A real picture and the simulated one of the same camera, in one: what is aligned lies on itself."""
+"""A real picture and the simulated one of the same camera, drawn over each other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TEXT: Final = (255, 255, 255)
 def simulated_frame(
     camera: Camera, image_size: tuple[int, int], arm: tuple[float, ...] = HOME, scene: Scene | None = None
 ) -> Frame:
-    """What a simulated camera sees of a scene with the arm at given joint positions, RGB uint8.
+    """A simulated camera's frame of a scene with the arm at given joint positions, RGB uint8.
 
     Raises:
         RenderingError: If no OpenGL context can be made.
@@ -54,17 +54,17 @@ def compare(
 ) -> Frame:
     """Both pictures side by side: the real one with the simulated one's edges, then half of each.
 
-    The board's outline is drawn where the camera should see it. The simulated cube and box are where a scene has them:
-    ghosts where the table was cleared.
+    The board's outline is drawn where the camera should see it. The simulated cube and box are drawn where the scene
+    has them, although the real table was cleared.
 
     Args:
-        picture: What the real camera saw, RGB uint8.
+        picture: The real camera's picture, RGB uint8.
         camera: The camera as it was estimated.
-        lens: Its lens; the picture is shown as a pinhole would have taken it.
-        board: What lay on the table.
-        placement: Where.
-        arm: Joint positions then, `(6,)` in the contract's units.
-        scene: What else to draw.
+        lens: Its lens, which the picture is rectified for; `None` for a pinhole.
+        board: The board on the table.
+        placement: Where the board lay.
+        arm: Joint positions `(6,)` in the picture, in the contract's units.
+        scene: The scene to draw; the default one on a plain table if nothing is given.
     """
     real = picture if lens is None else rectify(picture, camera.fovy, lens)
     limits = np.divide(spec.IMAGE_SIZE, real.shape[:2])
@@ -77,7 +77,7 @@ def compare(
     traced[edges] = _EDGE
     blended = np.asarray(cv2.addWeighted(real, 0.5, simulated, 0.5, 0.0), np.uint8)
     outline = View(camera, (height, width)).project(placement.on_table(board.outline))
-    for half, title in ((traced, "real, and edges of the simulated"), (blended, "real and simulated, half and half")):
+    for half, title in ((traced, "real, with edges of the simulated"), (blended, "real and simulated, half and half")):
         if np.isfinite(outline).all():
             cv2.polylines(half, [np.rint(outline).astype(np.int32)], isClosed=True, color=_BOARD, thickness=1)
         cv2.putText(half, title, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _TEXT, 1, cv2.LINE_AA)

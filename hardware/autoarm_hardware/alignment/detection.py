@@ -1,4 +1,4 @@
-"""The board's corners in a picture, or why they cannot be had."""
+"""Finding the board's corners in a picture, or the reason why they cannot be found."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ Ids = NDArray[np.int64]
 Pixels = NDArray[np.float64]
 
 LEAST_CORNERS: Final = 12
-"""Of a picture: fewer than that, or all in a line, and a pose hangs on single corners."""
+"""Smallest number of corners in a picture: with fewer, a pose depends on single corners."""
 _SMALL: Final = 1200
 """Width in pixels below which markers are also looked for in the picture at twice its size."""
 _BLURRED: Final = 4.0
 """Pixels over which an edge may rise; about twice what a sharp picture has after a camera's own smoothing."""
 _BLURRED_SHARE: Final = 0.1
-"""Of a square's edge, likewise: in a large picture a few pixels do no harm."""
+"""Share of a square's edge over which an edge may rise: in a large picture a few pixels do no harm."""
 _SOFT: Final = 2.2
-"""Pixels, likewise, with which corners can still be found, but a blur may be why others were not."""
+"""Pixels from which on blur is named as a possible reason for missing corners."""
 _SOFT_SHARE: Final = 0.05
+"""Share of a square's edge from which on blur is named as a possible reason for missing corners."""
 _SAMPLES: Final = 80
-"""Of a profile across an edge."""
+"""Samples of a profile across an edge."""
 _OTHERS: Final = ("DICT_5X5_50", "DICT_6X6_50", "DICT_7X7_50", "DICT_ARUCO_ORIGINAL", "DICT_APRILTAG_36H11")
-"""Families of markers that other boards are printed with."""
+"""Families of markers that are looked for to tell that a picture shows another board."""
 _CURES: Final = "the whole sheet in view, flat, in even light, in focus, and nothing over it but the arm"
 
 
@@ -40,9 +41,9 @@ class Corners:
     """Corners found in one picture.
 
     Attributes:
-        name: Of the picture, for messages.
+        name: The picture's name, for messages.
         ids: Numbers of the corners, `(n,)`: rows of `Board.points`.
-        pixels: Where they are, `(n, 2)`: column and row, from the upper left corner of the picture, so that the middle
+        pixels: Columns and rows of the corners, `(n, 2)`, from the upper left corner of the picture, so that the middle
             of the first pixel is at 0.5.
         image_size: Height and width of the picture.
     """
@@ -67,7 +68,7 @@ def find_corners(picture: Picture, board: Board, name: str, least: int = LEAST_C
     """The board's inner corners in a picture, RGB or grey.
 
     Raises:
-        InvalidFileError: If it shows no board, another board, too little of it, or is blurred; `name` is its file.
+        InvalidFileError: If it shows no board, another board or too few corners, or is blurred; `name` is its file.
     """
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture, np.uint8)
     ids, pixels = _detect(grey, board, 1)
@@ -111,7 +112,7 @@ def same_size(pictures: Sequence[Corners]) -> tuple[int, int]:
 
 
 def mean_corners(pictures: Sequence[Corners], board: Board) -> Corners:
-    """The corners of several pictures of one view, averaged: those that all but a few of them show.
+    """The corners of several pictures of one view, averaged: those that more than half of them show.
 
     Raises:
         InvalidFileError: If board or camera moved between them.
@@ -136,10 +137,10 @@ def mean_corners(pictures: Sequence[Corners], board: Board) -> Corners:
 
 
 def edge_width(grey: Picture, ids: Ids, pixels: Pixels, board: Board) -> float:
-    """How many pixels an edge between black and white takes to rise, median over the board's; about 1 if sharp.
+    """Pixels over which an edge between black and white rises, median over the board; about 1 in a sharp picture.
 
-    Contrast over steepest slope, on profiles across the edges between neighbouring corners. A Gaussian blur of sigma
-    pixels makes it about 2.5 sigma.
+    It is contrast divided by steepest slope, on profiles across the edges between neighbouring corners. A Gaussian blur
+    of sigma pixels makes it about 2.5 sigma.
     """
     found = dict(zip(ids.tolist(), pixels, strict=True))
     across = board.columns - 1
@@ -171,7 +172,7 @@ def edge_width(grey: Picture, ids: Ids, pixels: Pixels, board: Board) -> float:
 
 
 def _detect(grey: Picture, board: Board, scale: int) -> tuple[Ids, Pixels]:
-    """Numbers of the corners, and about where they are; the middle of the first pixel is at 0, as OpenCV has it."""
+    """Numbers and approximate places of the corners; the middle of the first pixel is at 0, as in OpenCV."""
     large = grey if scale == 1 else cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     places, ids, _, _ = cv2.aruco.CharucoDetector(board.charuco).detectBoard(large)
     if ids is None or places is None:
@@ -181,10 +182,10 @@ def _detect(grey: Picture, board: Board, scale: int) -> tuple[Ids, Pixels]:
 
 
 def _refine(grey: Picture, ids: Ids, pixels: Pixels, board: Board, square: float) -> Pixels:
-    """The places of corners, to a fraction of a pixel: searched for in a picture of the board made square.
+    """The places of corners to a fraction of a pixel, searched for in a rectified picture of the board.
 
-    In it a search window fits between corner and marker however obliquely the board is seen. OpenCV's own search is on
-    the slanted picture, and where it has the middle of the first pixel depends on its version.
+    In it the search window fits between corner and marker however obliquely the board is seen. OpenCV's own search uses
+    the slanted picture, and its place of the first pixel's middle depends on its version.
     """
     edge = int(np.clip(round(1.5 * square), 40, 200))
     width, height = board.size
@@ -202,7 +203,7 @@ def _refine(grey: Picture, ids: Ids, pixels: Pixels, board: Board, square: float
 
 
 def _square_pixels(ids: Ids, pixels: Pixels, board: Board) -> float:
-    """About how many pixels a square's edge is long; 0 if the corners lie in a line."""
+    """Approximate length of a square's edge in pixels; 0 if the corners lie on a line."""
     if np.linalg.matrix_rank(board.points[ids, :2] - board.points[ids, :2].mean(axis=0)) < 2:
         return 0.0
     apart = np.linalg.norm(board.points[ids[:, None]] - board.points[ids], axis=-1)

@@ -1,8 +1,8 @@
-"""From corners in pictures to a camera: pinhole model, least squares on pixels, and how sure that is.
+"""From corners in pictures to a camera: a pinhole model, least squares on pixels, and standard deviations.
 
-One picture is of the board on the table, where it is told to lie: it gives the pose. Others, of the board held in the
-hand, tell focal length from distance: a camera that looks straight at the one board on the table sees the same picture
-from twice as far with twice the focal length (Zhang, "A flexible new technique for camera calibration", IEEE TPAMI
+One picture shows the board on the table, at a known place: it gives the pose. Others, of the board held in the hand,
+tell focal length from distance: a camera that looks straight at a single board sees the same picture from twice the
+distance with twice the focal length (Zhang, "A flexible new technique for camera calibration", IEEE TPAMI
 2000).
 """
 
@@ -22,8 +22,8 @@ from scipy.spatial.transform import Rotation
 
 from autoarm_hardware.alignment.board import Board, Placement
 from autoarm_hardware.alignment.detection import Corners, same_size
-from autoarm_hardware.alignment.lens import Lens, bend, distort, field_of_view, focal_length
-from autoarm_hardware.vision import View
+from autoarm_hardware.alignment.lens import Lens, bend, distort, field_of_view
+from autoarm_hardware.vision import View, focal_length
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.model import camera_quaternion
 from gym_autoarm.scene import Camera
@@ -32,15 +32,15 @@ Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
 LEAST_PICTURES: Final = 4
-"""With which a focal length may be estimated: the one on the table and three others."""
+"""Fewest pictures to estimate a focal length from: the one on the table and three others."""
 LEAST_FOR_LENS: Final = 8
-"""With which the lens may be."""
+"""Fewest pictures to estimate the lens from."""
 FOVY_SD: Final = 0.5
-"""Degrees: a focal length less sure than that is not estimated but guessed."""
+"""Largest standard deviation of the field of view, degrees, with which an estimate is accepted."""
 _MISFIT: Final = 2.0
-"""Pixels of a 640 pixel wide picture: corners that are further off, root mean square, are not those of a flat board."""
+"""Largest root mean square error of a flat board's corners, in pixels of a picture 640 pixels wide."""
 _FOVY: Final = 50.0
-"""Degrees; where the search begins."""
+"""Field of view at which the search begins, degrees."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Estimate:
 
     Attributes:
         camera: Its pose in the arm's frame and its field of view.
-        lens: Nothing unless it was asked for.
-        error: Root mean square distance between corners found and expected, pixels, in all pictures.
-        errors: The same of each picture, the one on the table first.
-        corners: How many were found, in all.
-        position_sd: Standard deviation of the position, metres, as the scatter of the corners has it: what is
-            systematic, a board not where it was told to lie above all, comes on top.
-        fovy_sd: Standard deviation of the field of view, degrees; nothing if it was told.
+        lens: The lens; `None` unless it was asked for.
+        error: Root mean square distance between corners found and expected in all pictures, pixels.
+        errors: Root mean square distance in each picture, the one on the table first, pixels.
+        corners: Number of corners found in all pictures.
+        position_sd: Standard deviation of the position, metres, from the scatter of the corners alone: systematic
+            errors, above all of the board's place on the table, are not in it.
+        fovy_sd: Standard deviation of the field of view, degrees; `None` if it was given.
     """
 
     camera: Camera
@@ -82,9 +82,9 @@ def estimate(
         table: Corners in the picture of the board on the table.
         held: Corners in pictures of the board elsewhere, tilted, taken by the same camera.
         board: The board.
-        placement: Where it lay on the table.
-        fovy: Degrees of view from top to bottom, where they are known; they are estimated if not.
-        lens: Whether centre and distortion are estimated too.
+        placement: Where the board lay on the table.
+        fovy: Vertical field of view in degrees, if known; otherwise it is estimated.
+        lens: Whether centre and distortion of the lens are estimated, too.
 
     Raises:
         InvalidInputError: If there are too few pictures for what is asked.
@@ -145,10 +145,11 @@ def reprojection_error(
 
 
 class _Model:
-    """Parameters: logarithm of the focal length unless told; centre, k1, k2 if the lens counts; six numbers a picture.
+    """The pinhole model and its parameters: the logarithm of the focal length unless it is given; the optical axis
+    `(2,)`, k1 and k2 if the lens is estimated; and a pose `(6,)` for each picture.
 
-    The six are a rotation vector and a translation from the board's frame to the camera's, as OpenCV has that: x right,
-    y down, z ahead.
+    A pose is a rotation vector and a translation from the board's frame to OpenCV's camera frame: x right, y down, z
+    ahead.
     """
 
     def __init__(
@@ -167,13 +168,13 @@ class _Model:
         return focal, optics, (rest[4:] if self._lens else rest).reshape(-1, 6)
 
     def residuals(self, x: Vector) -> Vector:
-        """Expected minus found, `(2 n,)` pixels."""
+        """Expected minus found corners, `(2 n,)` pixels."""
         focal, optics, poses = self.split(x)
         apart = [self._apart(each, pose, focal, optics) for each, pose in zip(self._pictures, poses, strict=True)]
         return np.concatenate(apart)
 
     def jacobian(self, x: Vector) -> Matrix:
-        """Derivatives `(2 n, parameters)` of the residuals; a pose moves the corners of its own picture alone."""
+        """Derivatives `(2 n, parameters)` of the residuals; a pose moves only the corners of its own picture."""
         focal, optics, poses = self.split(x)
         own = len(x) - poses.size
         jacobian = np.zeros((2 * sum(len(each.ids) for each in self._pictures), len(x)))
@@ -190,7 +191,7 @@ class _Model:
         return np.asarray((expected - corners.pixels).ravel())
 
     def start(self) -> Vector:
-        """Where to begin: the best of a few focal lengths, and the poses that go with it."""
+        """Parameters to begin with: the best of a few focal lengths, and the poses for it."""
         tries = [_FOVY, 20.0, 35.0, 70.0, 90.0] if self._fovy is None else [self._fovy]
         found = []
         for fovy in tries:
@@ -201,10 +202,10 @@ class _Model:
         return min(found, key=lambda each: each[0])[1]
 
     def _pose(self, corners: Corners, focal: float) -> Vector:
-        """The pose in one picture, as far as a pinhole with this focal length goes."""
+        """The pose `(6,)` in one picture, for a pinhole with this focal length."""
         points = self._board.points[corners.ids]
         matrix = np.array([[focal, 0, self._middle[0]], [0, focal, self._middle[1]], [0, 0, 1.0]])
-        # Of a flat board there are two solutions, the wrong one mirrored in depth.
+        # A flat board has two solutions; the wrong one is mirrored in depth.
         _, turns, shifts, errors = cv2.solvePnPGeneric(
             points, corners.pixels, matrix, np.zeros(4), flags=cv2.SOLVEPNP_IPPE
         )
@@ -241,7 +242,7 @@ def _errors(residuals: Vector, pictures: Sequence[Corners]) -> tuple[float, ...]
 
 
 def _covariance(jacobian: Matrix, residuals: Vector) -> Matrix:
-    """Of the parameters, if corners scatter independently."""
+    """Covariance of the parameters if corners scatter independently."""
     freedom = max(1, len(residuals) - jacobian.shape[1])
     return np.asarray(np.linalg.pinv(jacobian.T @ jacobian) * (residuals @ residuals) / freedom)
 
@@ -258,7 +259,7 @@ def _slope(function: Callable[[Vector], Vector], x: Vector) -> Matrix:
 
 
 def _position(pose: Vector, placement: Placement) -> Vector:
-    """Where the camera is, in the arm's frame."""
+    """The camera's position `(3,)` in the arm's frame."""
     place = -Rotation.from_rotvec(pose[:3]).inv().apply(pose[3:])
     return placement.on_table(place[None]).ravel()
 
@@ -275,9 +276,9 @@ def _camera(pose: Vector, placement: Placement, fovy: float, name: str) -> Camer
 
 
 def camera_from_axes(position: Vector, axes: Matrix, fovy: float) -> Camera:
-    """The camera at a position `(3,)` with axes `(3, 3)`: columns right, up and back.
+    """The camera at a position `(3,)` with axes `(3, 3)`, whose columns point right, up and back.
 
-    It looks at where its axis meets the table, or at a point half a metre ahead.
+    Its target is where its axis meets the table, or half a metre ahead if it does not look down.
     """
     ahead = -axes[:, 2]
     distance = float(-position[2] / ahead[2]) if ahead[2] < -0.05 else 0.5

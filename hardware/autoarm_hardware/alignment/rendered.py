@@ -1,4 +1,4 @@
-"""Pictures of the board as a known camera would take them: to try `autoarm align` without a camera, and to prove it."""
+"""Drawn pictures of the board by a known camera: to try `autoarm align` without a camera, and to measure its error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gym_autoarm.scene import HOME, Box, Camera, Cube, Scene
 
 _BOARD: Final = "alignment board"
 _AWAY: Final = 1.1
-"""Metres to where the cube and the box are put, out of the cameras' sight: the table is cleared for the board."""
+"""Metres at which cube and box are put, out of the cameras' view: the table is cleared for the board."""
 _TEXTURE_DPI: Final = 200
 _LIFT: Final = 0.0001
 """Metres that the sheet lies above the table, so that the two are drawn apart; about a sheet's thickness."""
@@ -31,17 +31,17 @@ _MARGIN: Final = 0.008
 """Metres of white round the board."""
 
 
-class Studio:
-    """Takes pictures of a board with a camera of which everything is known.
+class BoardRenderer:
+    """Draws pictures of a board with a known camera.
 
     Args:
-        camera: Where it is and looks.
-        board: What it sees.
-        image_size: Height and width of its pictures.
+        camera: Its pose and field of view.
+        board: The board.
+        image_size: Height and width of the pictures.
         noise: Standard deviation of the noise added to pictures, grey levels.
-        supersample: Whether a picture's pixels are the means of four, as a sensor's are of all light that falls on
-            them; the simulated environment's frames at full size are not.
-        seed: Of the noise, and of how the board is held.
+        supersample: Whether a pixel is the mean of four, as a sensor's pixel is of all light on it; those of the
+            simulated environment at full size are not.
+        seed: Seed of the noise, and of the board's poses in the hand.
 
     Raises:
         RenderingError: If no OpenGL context can be made.
@@ -84,7 +84,7 @@ class Studio:
         return self._picture(position, placement.rotation)
 
     def in_hand(self) -> Frame:
-        """A picture of the board as a person holds it in front of the camera: somewhere in view, tilted."""
+        """A picture of the board held in front of the camera, at a random place in view and tilted."""
         rng = self._rng
         axes = Rotation.from_quat(camera_quaternion(self.camera), scalar_first=True)
         half = np.tan(np.deg2rad(self.camera.fovy) / 2)
@@ -128,7 +128,7 @@ def _add_board(model_spec: mujoco.MjSpec, *, board: Board, texture: Path, size: 
     material.textures = roles
     width, height = (edge / 2 + _MARGIN for edge in board.size)
     body = model_spec.worldbody.add_body(name=_BOARD, mocap=True)
-    # A plane has its texture once, upright and seen from above: y up, x right, as the board's own frame.
+    # A plane shows its texture once, upright if seen from above: x right, y up, as in the board's own frame.
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=(width, height, 0.01), material=_BOARD,
                   contype=0, conaffinity=0)  # fmt: skip
     height_px, width_px = size

@@ -11,27 +11,27 @@ from typing import Literal
 class Teleop:
     """Drive an arm: with a leader arm, the keyboard or a gamepad; the simulated arm, a real one, or a twin.
 
-    Nothing is recorded: for that, `autoarm collect --teleop`. A robot's file says where a real arm and a leader are;
-    `autoarm twin --dir DIR` writes DIR/robot.yaml, with which both can be tried without an arm. Keys are shown when it
-    starts. Success, or `n`, leads to the next episode, `r` to the same one again, `q` ends it.
+    Nothing is recorded; `autoarm collect --teleop` records. A robot's file says where a real arm and a leader are;
+    `autoarm twin --dir DIR` writes DIR/robot.yaml, to try both without an arm. The keys are shown at the start. After
+    success, or `n`, the next episode begins; `r` repeats the same one, `q` quits.
 
     Example: autoarm teleop --teleop leader --body real --robot my-arm.yaml --view live
     """
 
     teleop: Literal["leader", "keyboard", "gamepad"] = "keyboard"
-    """Who drives. The keyboard is that of the terminal; a gamepad needs pygame."""
+    """What drives the arm. The keyboard is the terminal's; a gamepad needs pygame."""
     body: Literal["sim", "real"] = "sim"
-    """Which arm is driven."""
+    """The simulated arm, or a real one (or its twin)."""
     robot: Path | None = None
-    """The robot's file (YAML): of the real arm, and of the leader, in its section `leader`."""
+    """The robot's file (YAML), with the real arm and, in its section `leader`, the leader."""
     view: str | None = None
-    """`live` opens a window of rerun's, NAME.rrd writes a file for it: cameras, state and goal."""
+    """Show cameras, state and goal: `live` in rerun's window, NAME.rrd in a file for rerun."""
     spot: str | None = None
-    """Where the cube lies, by name or as x:y in metres; anywhere in the work area by default."""
+    """Place of the cube, by name or as x:y in metres; anywhere in the work area by default."""
     seed: int = 0
-    """Of the first episode's scene; the next one's is one more."""
+    """Seed of the first episode's scene; the next episode's seed is one more."""
     seconds: float | None = None
-    """Stop after so many, pauses not counted."""
+    """Seconds after which to stop, pauses not counted."""
 
     def run(self) -> int:
         import math

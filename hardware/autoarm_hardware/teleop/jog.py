@@ -15,13 +15,12 @@ from gym_autoarm.kinematics import ArmKinematics, GraspPose, wrap
 
 Vector = NDArray[np.float64]
 
-_AHEAD: Final = 4
-"""Ticks of movement at full speed that may still be owed: what comes faster is dropped, so that the arm stops soon."""
+_MOST_PENDING: Final = 4
+"""Ticks of movement at full speed that may be pending; more is dropped, so that the arm stops soon."""
 _FURTHEST: Final = 20.0
-"""Degrees that a joint may turn in a tick; where it must turn further, the arm would swing over to another branch."""
-
+"""Degrees that a joint may turn in a tick; further would be another solution of inverse kinematics."""
 _LEANS: Final = (0.0, 3.0, -3.0)
-"""Degrees by which the gripper may tilt in a tick to get on, in order of preference."""
+"""Degrees by which the gripper may tilt in a tick to make a movement possible, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -50,37 +49,37 @@ class Movement:
 
 
 FASTEST: Final = Movement(x=0.005, y=0.005, z=0.005, tilt=3.0, roll=3.0, gripper=4.0)
-"""In a tick: 15 cm, 90 degrees and 1.2 times the gripper's range a second, about half as fast as the expert."""
+"""Largest movement of a tick: 15 cm, 90 degrees and 1.2 times the gripper's range a second, about half as fast as the
+expert."""
 
 
 class Jog:
-    """Where the gripper is sent, moved by and by.
+    """Turns movements of the gripper into goal positions of the joints, at the speed `FASTEST` at most.
 
-    A movement is carried out within the speed `FASTEST`. Where the arm can make it only if the gripper tilts, it tilts.
-    What it cannot reach at all it does not do: it stays, and moves on as soon as it is asked for something it can.
+    If the arm can make a movement only with the gripper tilted, it tilts. A movement that it cannot make is dropped.
     """
 
     def __init__(self) -> None:
         self._kinematics = ArmKinematics()
-        self._owed: Vector = np.zeros(6)
+        self._pending: Vector = np.zeros(6)
         self.start(np.zeros(len(spec.JOINTS)))
 
     def start(self, goal: NDArray[np.floating]) -> None:
         """Begin from the goal positions `(6,)` that the arm has now."""
         self._goal: Vector = np.array(goal, np.float64)
         self._pose = grasp_pose(self._kinematics, self._goal)
-        self._owed[:] = 0.0
+        self._pending[:] = 0.0
 
     def move(self, movement: Movement) -> None:
-        """Ask for a movement, beside what is still owed."""
-        most = _AHEAD * FASTEST.array()
-        self._owed = np.clip(self._owed + movement.array(), -most, most)
+        """Add a movement to those that are pending."""
+        most = _MOST_PENDING * FASTEST.array()
+        self._pending = np.clip(self._pending + movement.array(), -most, most)
 
     def tick(self) -> Vector:
         """The goal positions `(6,)` of the next control step."""
         fastest = FASTEST.array()
-        now = np.clip(self._owed, -fastest, fastest)
-        self._owed -= now
+        now = np.clip(self._pending, -fastest, fastest)
+        self._pending -= now
         if now[:5].any():
             self._move_arm(now)
         opening = self._goal[spec.GRIPPER] + now[5]
@@ -98,7 +97,7 @@ class Jog:
                 self._pose = wanted
                 self._goal[spec.ARM] = arm
                 return
-        self._owed[:5] = 0.0
+        self._pending[:5] = 0.0
 
 
 def moved(pose: GraspPose, by: Vector, lean: float = 0.0) -> GraspPose:

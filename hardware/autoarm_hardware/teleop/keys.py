@@ -1,4 +1,4 @@
-"""The keys of a terminal, and what those that steer an episode mean."""
+"""The keys of a terminal, and the events of an episode that they stand for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gym_autoarm.errors import InvalidInputError
 
 
 class Event(Enum):
-    """What a person wants with the episode, rather than with the arm."""
+    """What a person decides about the episode."""
 
-    GO = "go"
+    START = "start"
     KEEP = "keep"
-    AGAIN = "again"
+    REPEAT = "repeat"
     PAUSE = "pause"
     SUCCESS = "success"
     FAILURE = "failure"
@@ -25,18 +25,18 @@ class Event(Enum):
 
 
 EVENTS: Final = {
-    "enter": Event.GO,
+    "enter": Event.START,
     "right": Event.KEEP,
     "n": Event.KEEP,
-    "left": Event.AGAIN,
-    "r": Event.AGAIN,
+    "left": Event.REPEAT,
+    "r": Event.REPEAT,
     "esc": Event.QUIT,
     "q": Event.QUIT,
     "space": Event.PAUSE,
     "s": Event.SUCCESS,
     "f": Event.FAILURE,
 }
-"""What a key means: those of `lerobot-record` as there, and more."""
+"""The event of each key; keys of `lerobot-record` mean the same as there."""
 
 HELP: Final = (
     "Enter starts an episode, n (→) ends it and keeps it, r (←) discards it and repeats it, space pauses, "
@@ -45,10 +45,10 @@ HELP: Final = (
 
 
 class Keys(Protocol):
-    """Where keys come from."""
+    """A source of key presses."""
 
     is_there: bool
-    """Whether anybody can press any."""
+    """Whether there is a keyboard."""
 
     def take(self) -> list[str]:
         """The keys pressed since they were last taken, by LeRobot's names: characters, `left`, `enter`, `space` ..."""
@@ -64,7 +64,7 @@ class Keys(Protocol):
 
 
 class NoKeys:
-    """Nobody is at the keys."""
+    """No keyboard: no key is ever pressed."""
 
     is_there = False
 
@@ -81,9 +81,9 @@ class NoKeys:
 
 
 class TerminalKeys:
-    """The keys of the terminal that the program runs in, heard by LeRobot's listener.
+    """The keys of the terminal that the program runs in, read by LeRobot's `TerminalKeyListener`.
 
-    Not LeRobot's other listener, pynput: that one hears what is typed into any window, and a real arm would move.
+    LeRobot's other listener, pynput, receives what is typed into any window, and would move a real arm by it.
 
     Raises:
         InvalidInputError: If there is no terminal.
@@ -94,7 +94,7 @@ class TerminalKeys:
     def __init__(self) -> None:
         if not sys.stdin.isatty():
             raise InvalidInputError(
-                "there is no terminal whose keys could be heard", field="teleop", cure="run it in a terminal"
+                "there is no terminal to read keys from", field="teleop", cure="run it in a terminal"
             )
         from lerobot.utils.keyboard_input import TerminalKeyListener
 
@@ -123,5 +123,5 @@ class TerminalKeys:
 
 
 def events(pressed: Iterable[str]) -> list[Event]:
-    """What keys mean for the episode; those that mean nothing are left out."""
+    """The events of the keys pressed; keys without one are left out."""
     return [EVENTS[key.lower()] for key in pressed if key.lower() in EVENTS]

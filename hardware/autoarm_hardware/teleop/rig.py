@@ -1,28 +1,26 @@
-"""From what a command line says to a session that is ready to begin."""
+"""Sessions from command line options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 
 import autoarm_hardware
 import gym_autoarm
 from autoarm_hardware.config import RobotConfig, load_robot
-from autoarm_hardware.operator import Operator
+from autoarm_hardware.operator import PICTURE, Operator
 from autoarm_hardware.pacing import Clock, Pacer
+from autoarm_hardware.pictures import write_picture
 from autoarm_hardware.teleop.keys import HELP, Keys, NoKeys, TerminalKeys
-from autoarm_hardware.teleop.session import NO_TIME_LIMIT, Person, Session, write_picture
+from autoarm_hardware.teleop.session import NO_TIME_LIMIT, Session, TeleopOperator
 from autoarm_hardware.teleop.sources import Kind, Source, make_source
 from autoarm_hardware.teleop.view import NoView, View, make_view
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv as SimulatedEnv
 from gym_autoarm.errors import InvalidInputError
-
-PICTURE: Final = Path("autoarm-top-view.png")
-"""Where the operator of a real arm sees the place of the cube, unless a view shows it."""
 
 
 def open_session(
@@ -39,17 +37,17 @@ def open_session(
     """A session, not connected yet: entering it connects.
 
     Args:
-        teleop: Who drives.
-        body: Which arm is driven.
-        robot: A robot's file: of the real arm, and of the leader.
-        view: See `view.make_view`.
-        image_size: Height and width of frames; the robot's if nothing is given, which it must not contradict.
-        must_hear: Whether it makes no sense without a person at the keys.
-        with_images: Whether simulated cameras are drawn even if nobody views them.
-        say: How to tell the person something.
+        teleop: What drives the arm.
+        body: Which arm is driven: the simulated one or a real one.
+        robot: A robot's file, with the real arm and the leader.
+        view: Where to show cameras, state and goal; see `view.make_view`.
+        image_size: Height and width of frames; with a robot's file it must be that of the robot's cameras.
+        must_hear: Whether a terminal is required even if the keyboard does not drive.
+        with_images: Whether simulated cameras are drawn even without a view.
+        say: Prints a message for the person.
 
     Raises:
-        AutoArmError: For whatever is missing or does not fit.
+        AutoArmError: For anything that is missing or does not fit.
     """
     config = None if robot is None else load_robot(robot)
     if body == "real" and config is None:
@@ -62,7 +60,7 @@ def open_session(
         )
     leader = config.leader.make_teleoperator() if teleop == "leader" and config is not None and config.leader else None
     source = make_source(teleop, leader)
-    keys = hear_keys(must_hear or teleop == "keyboard")
+    keys = open_keys(must_hear or teleop == "keyboard")
     try:
         shown = make_view(view)
     except BaseException:
@@ -86,8 +84,8 @@ def open_session(
     return session
 
 
-def hear_keys(is_needed: bool) -> Keys:
-    """The terminal's keys; nobody's if there is no terminal and none is needed. Raises `InvalidInputError`."""
+def open_keys(is_needed: bool) -> Keys:
+    """The terminal's keys, or `NoKeys` without a terminal. Raises `InvalidInputError` if one is needed."""
     try:
         return TerminalKeys()
     except InvalidInputError:
@@ -105,11 +103,11 @@ def simulated_session(
     clock: Clock | None = None,
     say: Callable[[str], None] = print,
 ) -> Session:
-    """The simulated arm, at the pace of the clock."""
+    """A session with the simulated arm, paced by a clock; wall time if nothing is given."""
     env = SimulatedEnv(image_size, cameras=with_images, time_limit=NO_TIME_LIMIT)
-    person = Person(keys, source, say)
+    operator = TeleopOperator(keys, source, say)
     pacer = Pacer(spec.FPS, clock)
-    return Session(env, gym_autoarm.ENV_ID, source, person, keys, view, pacer, say)
+    return Session(env, gym_autoarm.ENV_ID, source, operator, keys, view, pacer, say)
 
 
 def real_session(
@@ -121,10 +119,10 @@ def real_session(
     say: Callable[[str], None] = print,
     **changes: Any,
 ) -> Session:
-    """A real arm, or its twin; `changes` are for `RobotConfig.make_env`.
+    """A session with a real arm, or its twin; `changes` are passed to `RobotConfig.make_env`.
 
     Raises:
-        InvalidInputError: If `image_size` is not the cameras'.
+        InvalidInputError: If `image_size` is not that of the cameras.
     """
     if image_size is not None and image_size != config.image_size:
         raise InvalidInputError(
@@ -132,16 +130,18 @@ def real_session(
             field="image_size",
             cure="leave it out: the robot's file says it",
         )
-    person = _operator(source, keys, view or NoView(), config.make_operator(), say)
-    env: gym.Env[Any, Any] = config.make_env(operator=person, time_limit=NO_TIME_LIMIT, **changes)
-    return Session(env, autoarm_hardware.ENV_ID, source, person, keys, view, say=say, robot_type=config.type)
+    operator = _operator(source, keys, view or NoView(), config.make_operator(), say)
+    env: gym.Env[Any, Any] = config.make_env(operator=operator, time_limit=NO_TIME_LIMIT, **changes)
+    return Session(env, autoarm_hardware.ENV_ID, source, operator, keys, view, say=say, robot_type=config.type)
 
 
-def _operator(source: Source, keys: Keys, view: View, helper: Operator | None, say: Callable[[str], None]) -> Person:
-    """The person who lays the cube, which the view shows the place of, or a picture where there is none."""
+def _operator(
+    source: Source, keys: Keys, view: View, helper: Operator | None, say: Callable[[str], None]
+) -> TeleopOperator:
+    """The operator of a real arm, shown the cube's place in the view, or in a PNG file without one."""
     if helper is not None:
-        return Person(keys, source, say, helper=helper)  # a twin's hand lays it
+        return TeleopOperator(keys, source, say, helper=helper)  # the twin places it
     if isinstance(view, NoView):
-        question = f"Lay the cube as {PICTURE} shows, then press Enter."
-        return Person(keys, source, say, question, lambda frame: write_picture(PICTURE, frame))
-    return Person(keys, source, say, "Lay the cube as the view shows, then press Enter.", view.place)
+        question = f"Put the cube where {PICTURE} shows it, then press Enter."
+        return TeleopOperator(keys, source, say, question, lambda frame: write_picture(PICTURE, frame))
+    return TeleopOperator(keys, source, say, "Put the cube where the view shows it, then press Enter.", view.place)

@@ -1,18 +1,16 @@
-"""Driving an arm through one episode after another, and what a person may say meanwhile."""
+"""Driving an arm through one episode after another, with a person who starts, ends and repeats them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from autoarm_hardware.operator import Operator, Verdict
 from autoarm_hardware.pacing import Pacer, Timing
@@ -20,31 +18,30 @@ from autoarm_hardware.teleop.keys import Event, Keys, events
 from autoarm_hardware.teleop.sources import Source
 from autoarm_hardware.teleop.view import NoView, View
 from gym_autoarm import spec
-from gym_autoarm.files import replacing
 from gym_autoarm.rendering import Frame
 from gym_autoarm.scene import Scene
 
 Outcome = Literal["success", "kept", "failure", "again", "previous", "quit"]
-"""How an episode ended: by success; as it is, because the person wanted it so; by failure or at its time limit; thrown
-away, to be done again; not at all, because the one before is to be done again; not at all, because enough is enough."""
+"""How an episode ended: `success`; `kept` as it is, on a key; `failure`, or the time limit; `again`: discarded and to
+be repeated; `previous`: not driven, the one before is to be repeated; `quit`: not driven to its end."""
 
 NO_TIME_LIMIT: Final = 2**31
-"""For the environments of a session, which itself knows when an episode is over: pauses take steps, too."""
+"""The time limit of a session's environment. The session ends episodes itself, because pauses take steps, too."""
 
 _LOOK: Final = 0.5
-"""Seconds between pictures of where the cube goes."""
+"""Seconds between two pictures with the cube's place."""
 
 
-class Person:
-    """Whoever is at the keys, as the operator of the real environment, too.
+class TeleopOperator:
+    """The person at the keys, who is also the operator of the real environment.
 
     Args:
-        keys: Where to listen.
-        source: Its buttons count as keys.
-        say: How to tell the person something.
-        question: What to say when an episode can start.
-        show: Told the top view while the cube is to be laid.
-        helper: Lays cubes and gives verdicts as well: a twin's hand.
+        keys: The keys that are read.
+        source: What drives the arm; its buttons count as keys.
+        say: Prints a message for the person.
+        question: The message when an episode can start.
+        show: Shows the top view while the cube is being placed.
+        helper: Another operator that places the cube and decides on success: a twin's.
     """
 
     def __init__(
@@ -60,13 +57,13 @@ class Person:
         self._say, self._question, self._show = say, question, show
         self._helper = helper
         self._verdict: Verdict | None = None
-        self.has_been_asked = False
-        """Whether the cube's place has been asked for since this was last set to `False`."""
-        self.wish: Literal["previous", "quit"] | None = None
-        """What the person wants rather than the next episode."""
+        self.was_asked = False
+        """Whether the environment has asked for the cube since this was last set to `False`."""
+        self.request: Literal["previous", "quit"] | None = None
+        """What the person chose instead of starting the episode."""
 
-    def hear(self) -> tuple[list[Event], list[str]]:
-        """What was said since this was last called, and the keys pressed; verdicts are kept for `verdict`."""
+    def poll(self) -> tuple[list[Event], list[str]]:
+        """The events and the keys pressed since the last call; a verdict among them is kept for `verdict`."""
         pressed = self._keys.take()
         said = events(pressed) + self._source.events()
         for event in said:
@@ -74,26 +71,26 @@ class Person:
                 self._verdict = "success" if event is Event.SUCCESS else "failure"
         return said, pressed
 
-    def forget(self) -> None:
-        """Take what was said so far as not being about the next episode."""
-        self.hear()
+    def clear(self) -> None:
+        """Forget all events so far: they are not about the next episode."""
+        self.poll()
         self._verdict = None
 
-    def ready(self, look: Callable[[], Frame] | None = None) -> None:
-        """Return once the person wants to start, or something else: see `wish`."""
-        self.has_been_asked = True
+    def wait_for_start(self, look: Callable[[], Frame] | None = None) -> None:
+        """Return once the person starts the episode, or chooses something else (`request`)."""
+        self.was_asked = True
         if self._keys.is_there:
             self._say(self._question)
         while self._keys.is_there:
-            for event in self.hear()[0]:
+            for event in self.poll()[0]:
                 match event:
-                    case Event.GO | Event.SUCCESS:
+                    case Event.START | Event.SUCCESS:
                         return
-                    case Event.AGAIN:
-                        self.wish = "previous"
+                    case Event.REPEAT:
+                        self.request = "previous"
                         return
                     case Event.QUIT:
-                        self.wish = "quit"
+                        self.request = "quit"
                         return
             if look is not None:
                 self._show(look())
@@ -103,7 +100,7 @@ class Person:
         """See `autoarm_hardware.operator.Operator`."""
         if self._helper is not None:
             self._helper.place(look, scene)
-        self.ready(look)
+        self.wait_for_start(look)
 
     def verdict(self) -> Verdict | None:
         """See `autoarm_hardware.operator.Operator`."""
@@ -112,17 +109,17 @@ class Person:
 
 
 class Session:
-    """An environment, who drives it, and who is at the keys; a context manager that connects and closes them all.
+    """An environment, what drives it, and the person at the keys; a context manager that connects and closes them.
 
     Args:
-        env: The simulated environment or the real one, with `NO_TIME_LIMIT`. The real one's operator is `person`.
+        env: The simulated environment or the real one, with `NO_TIME_LIMIT`; `operator` is the real one's, too.
         env_id: Its name in Gymnasium's registry.
-        source: Who drives.
-        person: Who decides.
-        keys: Closed in the end.
-        view: Where to look.
-        pacer: Keeps the simulated environment at the pace of the real one, which keeps it by itself.
-        say: How to tell the person something.
+        source: What drives the arm.
+        operator: Starts and ends episodes.
+        keys: The terminal's keys; closed with the session.
+        view: Shows observations and goals.
+        pacer: Paces the simulated environment; the real one paces itself.
+        say: Prints a message for the person.
         robot_type: LeRobot's name of the arm that is driven.
     """
 
@@ -131,7 +128,7 @@ class Session:
         env: gym.Env[Any, Any],
         env_id: str,
         source: Source,
-        person: Person,
+        operator: TeleopOperator,
         keys: Keys,
         view: View | None = None,
         pacer: Pacer | None = None,
@@ -139,7 +136,7 @@ class Session:
         robot_type: str = spec.ROBOT_TYPE,
     ) -> None:
         self.env_id, self.robot_type = env_id, robot_type
-        self._env, self._source, self._person, self._keys = env, source, person, keys
+        self._env, self._source, self._operator, self._keys = env, source, operator, keys
         self._view = view or NoView()
         self._pacer = pacer
         self._say = say
@@ -175,7 +172,7 @@ class Session:
 
     @property
     def timing(self) -> Timing:
-        """How steadily steps were taken."""
+        """How evenly steps were taken."""
         timing = self._env.unwrapped.timing if self._pacer is None else self._pacer.timing()  # type: ignore[attr-defined]
         assert isinstance(timing, Timing)
         return timing
@@ -190,25 +187,25 @@ class Session:
     ) -> Outcome:
         """Reset, wait for the person, and drive until the episode is over.
 
-        While paused, the arm holds and is watched; nothing of that time counts.
+        While paused, the arm holds and is watched; that time does not count.
 
         Args:
-            seed: Of the scene.
-            options: Of `reset`.
-            seconds: How long it may last, from when the source has the arm in hand.
-            on_frame: Told every observation, and the action `(6,)` that follows, from then on.
+            seed: Seed of the scene.
+            options: Options of the environment's `reset`.
+            seconds: Time limit, from when the source controls the arm (`Source.is_ready`).
+            on_frame: Called with every observation and the action `(6,)` that follows, from then on.
 
         Raises:
             AutoArmError: If the arm must stop, or the source fails; the arm is stopped when the session closes.
         """
-        self._person.has_been_asked, self._person.wish = False, None
+        self._operator.was_asked, self._operator.request = False, None
         observation, _ = self._env.reset(seed=seed, options=dict(options or {}))
-        if not self._person.has_been_asked:
+        if not self._operator.was_asked:
             self._view.step(observation, np.asarray(self.scene.start))
-            self._person.ready()
-        if self._person.wish is not None:
-            return self._person.wish
-        self._person.forget()
+            self._operator.wait_for_start()
+        if self._operator.request is not None:
+            return self._operator.request
+        self._operator.clear()
         if self._pacer is not None:
             self._pacer.start()
         return self._drive(observation, math.inf if math.isinf(seconds) else round(seconds * spec.FPS), on_frame)
@@ -216,7 +213,7 @@ class Session:
     def drive(self, seed: int = 0, spot: str | None = None, seconds: float = math.inf) -> int:
         """Episode after episode, from the scene of `seed` on, until the person quits or the time is up.
 
-        Returns the steps taken, those before the source had the arm in hand left out.
+        Returns the number of steps taken while the source controlled the arm.
         """
         first, steps = seed, 0
 
@@ -248,7 +245,7 @@ class Session:
         self._source.start(goal)
         steps, is_paused, has_begun = 0, False, False
         while True:
-            said, pressed = self._person.hear()
+            said, pressed = self._operator.poll()
             if (outcome := _outcome(said)) is not None:
                 return outcome
             if said.count(Event.PAUSE) % 2:
@@ -275,21 +272,15 @@ class Session:
 
 
 def _outcome(said: list[Event]) -> Outcome | None:
-    """How what was said ends an episode, if it does. Success is the environment's to say."""
+    """How events end an episode; `None` if they do not. Success is decided by the environment."""
     for event in said:
         match event:
             case Event.QUIT:
                 return "quit"
-            case Event.AGAIN:
+            case Event.REPEAT:
                 return "again"
             case Event.KEEP:
                 return "kept"
             case Event.FAILURE:
                 return "failure"
     return None
-
-
-def write_picture(path: Path, frame: Frame) -> None:
-    """Write a PNG file, whole or not at all: an image viewer that reloads, as most do, is a window."""
-    with replacing(path) as temporary:
-        Image.fromarray(frame).save(temporary, format="PNG")

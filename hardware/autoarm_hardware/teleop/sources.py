@@ -1,4 +1,4 @@
-"""Who drives: a leader arm, a keyboard or a gamepad, each as goal positions at the control rate."""
+"""What drives the arm: a leader arm, a keyboard or a gamepad, each as goal positions at the control rate."""
 
 from __future__ import annotations
 
@@ -20,49 +20,50 @@ Vector = NDArray[np.float64]
 Kind = Literal["leader", "keyboard", "gamepad"]
 
 _APPROACH: Final = 2.0
-"""Degrees a step, and hundredths of the gripper's range, on the way to where the leader is: 60 a second."""
+"""Degrees a step, and hundredths of the gripper's range, while the follower approaches the leader: 60 a second."""
 _FASTEST: Final = 15.0
-"""Likewise once it follows: faster than a hand turns a joint, and half of what the guard lets pass."""
+"""Degrees a step, and hundredths of the gripper's range, once it follows: faster than a hand turns a joint, and half of
+the guard's limit."""
 _MET: Final = 3.0
-"""Degrees within which the follower has met the leader."""
+"""Degrees of distance at which the approach ends."""
 _PATIENCE: Final = 10
 """Steps for which a leader need not answer; LeRobot waits for 50 ms in each."""
 
 
 class Source(Protocol):
-    """Who drives the arm."""
+    """A source of goal positions."""
 
     help: str
-    """How, in a line."""
+    """How it is used, in a line."""
     is_ready: bool
-    """Whether it has the arm in hand. Until then it leads it to where it can."""
+    """Whether it controls the arm; a leader does not before the follower has reached it."""
 
     def connect(self) -> None:
-        """Make sure that it is there. Raises `AutoArmError`."""
+        """Connect to the device. Raises `AutoArmError`."""
         ...
 
     def start(self, goal: Vector) -> None:
-        """Take over an arm that has goal positions `(6,)`."""
+        """Begin from the goal positions `(6,)` that the arm has now."""
         ...
 
     def goal(self, pressed: Sequence[str]) -> Vector:
-        """Goal positions `(6,)` of the next control step, given the keys that were pressed since the last."""
+        """Goal positions `(6,)` of the next control step, given the keys pressed since the last one."""
         ...
 
     def events(self) -> list[Event]:
-        """What its own buttons say about the episode, since they were last asked."""
+        """The events of its own buttons since the last call."""
         ...
 
     def close(self) -> None:
-        """Let go of it. Safe to call twice."""
+        """Disconnect. Safe to call twice."""
         ...
 
 
 class Leader:
     """A leader arm, through LeRobot's driver of it.
 
-    The follower goes to where the leader is at a speed that leaves time to take a hand away, and follows it from then
-    on. Where the leader cannot be read, the goal stays as it is, for a while.
+    The follower first approaches the leader slowly enough to take a hand away, then follows it. If the leader cannot be
+    read, the goal stays as it is, for `_PATIENCE` steps at most.
 
     Args:
         teleoperator: LeRobot's `SOLeader`, not connected.
@@ -78,7 +79,7 @@ class Leader:
         self.is_ready = False
 
     def connect(self) -> None:
-        """Open its port, and leave it limp. Raises what `arm.connect_bus` raises."""
+        """Open its port, with its motors off. Raises what `arm.connect_bus` raises."""
         connect_bus(self._teleoperator)
         self._reader = _Reader(self._teleoperator.bus)
 
@@ -99,7 +100,7 @@ class Leader:
         return self._last.copy()
 
     def events(self) -> list[Event]:
-        """It has no buttons."""
+        """None: it has no buttons."""
         return []
 
     def close(self) -> None:
@@ -120,10 +121,10 @@ class Leader:
 
 
 class _Reader(Guard):
-    """Reads a leader with the care that a follower is read with; how far it may be turned is nobody's business."""
+    """Reads a leader as carefully as a follower, but without limits on its joints."""
 
     def joints(self) -> Vector:
-        """Where they are, `(6,)`. Raises `ServoError`."""
+        """Joint positions `(6,)`. Raises `ServoError`."""
         read = self._read("Present_Position", normalize=True, tries=1)
         return np.array([read[joint] for joint in spec.JOINTS], np.float64)
 
@@ -131,7 +132,7 @@ class _Reader(Guard):
 _STEP: Final = 0.005
 _TURN: Final = 3.0
 _FINE: Final = 0.2
-"""What of a movement is left with a capital letter."""
+"""Share of the movement that a capital letter makes."""
 
 KEYS: Final = {
     "i": Movement(x=_STEP),
@@ -147,15 +148,15 @@ KEYS: Final = {
     "o": Movement(gripper=4.0),
     "p": Movement(gripper=-4.0),
 }
-"""What a key press moves: 5 mm, 3 degrees, or a 25th of the gripper's range. None means anything to an episode."""
+"""The movement of each key: 5 mm, 3 degrees, or a 25th of the gripper's range. None of them is in `EVENTS`."""
 
 
 class Keyboard:
     """The terminal's keys.
 
-    A terminal tells that a key went down, not that it came up: each press is a step, and a key held down repeats it as
-    often as the keyboard says. LeRobot's own keyboard teleoperators want to know of both, which pynput tells them on a
-    desktop; see `keys.TerminalKeys` for why not here.
+    A terminal reports that a key went down, not that it came up: each press is a step, and a key held down repeats it
+    at the keyboard's rate. LeRobot's own keyboard teleoperators need both, through pynput, which is not used here; see
+    `keys.TerminalKeys`.
     """
 
     help = (
@@ -168,7 +169,7 @@ class Keyboard:
         self.is_ready = True
 
     def connect(self) -> None:
-        """Whoever made the keys knows that they are there."""
+        """The session has opened the terminal already."""
 
     def start(self, goal: Vector) -> None:
         """See `Source`."""
@@ -182,7 +183,7 @@ class Keyboard:
         return self._jog.tick()
 
     def events(self) -> list[Event]:
-        """Its keys are those of the session."""
+        """None: the session reads the keys itself."""
         return []
 
     def close(self) -> None:
@@ -190,7 +191,7 @@ class Keyboard:
 
 
 class Gamepad:
-    """A gamepad, through LeRobot's teleoperator of it; the directional pad tilts and turns, which LeRobot leaves out.
+    """A gamepad, through LeRobot's teleoperator; the directional pad, which that does not read, tilts and turns.
 
     Args:
         teleoperator: LeRobot's `GamepadTeleop`, not connected.
@@ -249,7 +250,7 @@ class Gamepad:
 
         said = self._teleoperator.get_teleop_events()
         if said[TeleopEvents.RERECORD_EPISODE]:
-            return [Event.AGAIN]
+            return [Event.REPEAT]
         if said[TeleopEvents.SUCCESS]:
             return [Event.SUCCESS]
         return [Event.FAILURE] if said[TeleopEvents.TERMINATE_EPISODE] else []
@@ -267,10 +268,10 @@ class Gamepad:
 
 
 def make_source(kind: Kind, leader: Any = None) -> Source:
-    """A source, not connected; `leader` is LeRobot's driver of one.
+    """A source, not connected; `leader` is LeRobot's driver of a leader arm.
 
     Raises:
-        InvalidInputError: If no leader is given where one is needed.
+        InvalidInputError: If `kind` is `leader` and none is given.
     """
     match kind:
         case "keyboard":

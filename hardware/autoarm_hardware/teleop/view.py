@@ -15,36 +15,37 @@ from numpy.typing import NDArray
 
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.extras import missing_extra
 from gym_autoarm.files import replacing
 from gym_autoarm.rendering import Frame
 
 LIVE: Final = "live"
-"""Instead of a file: rerun's window."""
+"""The target that opens rerun's window instead of writing a file."""
 _SUFFIX: Final = ".rrd"
 _QUALITY: Final = 80
-"""Of the JPEGs: pictures as they are would fill a file at 55 MB a second."""
+"""Quality of the JPEGs, out of 100; uncompressed pictures would fill a file at 55 MB a second."""
 _MEMORY: Final = "10%"
-"""Of the machine's, after which the window forgets the oldest; LeRobot's choice."""
+"""Share of the machine's memory after which the window drops the oldest data; LeRobot's choice."""
 
 
 class View(Protocol):
-    """Where to look."""
+    """Shows observations and goals."""
 
     def step(self, observation: Mapping[str, Any], goal: NDArray[np.floating]) -> None:
-        """Show an observation and the goal positions `(6,)` that were its answer."""
+        """Show an observation and the goal positions `(6,)` that follow it."""
         ...
 
     def place(self, frame: Frame) -> None:
-        """Show where the cube goes."""
+        """Show the top view with the cube's place."""
         ...
 
     def close(self) -> None:
-        """Finish. Safe to call twice."""
+        """Close the window's stream, or complete the file. Safe to call twice."""
         ...
 
 
 class NoView:
-    """Nobody looks."""
+    """Shows nothing."""
 
     def step(self, observation: Mapping[str, Any], goal: NDArray[np.floating]) -> None:
         """See `View`."""
@@ -59,11 +60,11 @@ class NoView:
 class RerunView:
     """Cameras, state and goal in rerun, on a timeline of control steps.
 
-    LeRobot's `log_rerun_data` shows the same, but keeps only the newest picture of a camera: there would be nothing to
-    look back at in a file.
+    LeRobot's `log_rerun_data` shows the same, but keeps only a camera's newest picture, so that a file would hold no
+    video.
 
     Args:
-        file: A file to write, whole or not at all; without one a window opens.
+        file: A file to write, whole or not at all; `None` opens a window.
 
     Raises:
         InvalidInputError: If rerun is not installed, has no window to open, or the file's name does not fit.
@@ -79,9 +80,7 @@ class RerunView:
         try:
             import rerun
         except ImportError as error:
-            raise InvalidInputError(
-                "rerun is not installed", field="view", cure="pip install 'autoarm[viz]'"
-            ) from error
+            raise missing_extra("rerun", "viz", field="view") from error
         self._rerun = rerun
         self._steps = 0
         self._end = ExitStack()

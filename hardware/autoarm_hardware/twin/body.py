@@ -30,14 +30,14 @@ _D: Final = 32
 class Body:
     """A simulated arm, six joints on the servos' side, `advance` on the clock's.
 
-    With LeRobot's coefficients it answers to goals as the simulated environment of the same scene does, delay and
-    backlash included. A joint whose motor is off is free but for the friction of its gears, and goes where a hand
-    takes it. An arm in a hand touches nothing: the hand holds it clear of the table.
+    With LeRobot's coefficients it follows goals as the simulated environment of the same scene does, with delay and
+    backlash. A joint whose motor is off moves freely, with the friction of its gears, or as a hand moves it. An arm in
+    a hand collides with nothing: the hand holds it clear of the table.
 
     Args:
-        scene: What is on the table, how the arm is built and where it starts.
+        scene: The table, the arm's body and its start.
         encoders: How its encoders are mounted.
-        hand: What moves the joints that are off; `None` for nobody.
+        hand: The hand that moves joints whose motors are off; `None` for no hand.
     """
 
     def __init__(self, scene: Scene, encoders: Encoders, hand: Hand | None = None) -> None:
@@ -58,11 +58,11 @@ class Body:
         self._goal = np.asarray(scene.start, np.float64)
         self._setpoint = self._goal.copy()
         self._geared = self._goal.copy()
-        # Ticks per radian, and the reading at zero radians: what an encoder sees, without the way through the contract.
+        # An encoder's ticks per radian, and its reading at zero radians.
         zero, one = from_radians(np.zeros(len(spec.JOINTS))), from_radians(np.ones(len(spec.JOINTS)))
         self._ticks_per_radian = encoders.scale * (one - zero)
         self._ticks_at_zero = encoders.zero + encoders.scale * zero
-        self._owed = 0.0
+        self._remainder = 0.0
         self._place()
         for index, drive in enumerate(self._drives):
             self._set_motor(index, drive)
@@ -73,22 +73,22 @@ class Body:
         return from_radians(self.data.qpos[: len(spec.JOINTS)])
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; what is less than a physics step is kept for the next call."""
-        self._owed += seconds
-        while self._owed >= TIMESTEP:
-            self._owed -= TIMESTEP
+        """Simulate whole physics steps; the rest of `seconds` is kept for the next call."""
+        self._remainder += seconds
+        while self._remainder >= TIMESTEP:
+            self._remainder -= TIMESTEP
             self._step()
 
-    def lay(self, x: float, y: float, yaw: float) -> None:
-        """Put the cube down there, at rest: metres, degrees. As a person does, the arm stays as it is."""
+    def place_cube(self, x: float, y: float, yaw: float) -> None:
+        """Put the cube on the table, at rest: metres, degrees. The arm stays as it is."""
         joint = self.model.joint(CUBE)
         start, velocity = joint.qposadr[0], joint.dofadr[0]
         self.data.qpos[start : start + 7] = x, y, self.scene.cube.size / 2, *yaw_quaternion(yaw)
         self.data.qvel[velocity : velocity + 6] = 0.0
         mujoco.mj_forward(self.model, self.data)
 
-    def set_box(self, x: float, y: float, yaw: float) -> None:
-        """Put the box there: metres, degrees."""
+    def place_box(self, x: float, y: float, yaw: float) -> None:
+        """Put the box on the table: metres, degrees."""
         box = self.model.body(BOX)
         box.pos[:2], box.quat[:] = (x, y), yaw_quaternion(yaw)
         self.scene = replace(self.scene, box=replace(self.scene.box, x=x, y=y, yaw=yaw))
@@ -97,7 +97,7 @@ class Body:
     # -- The servos' side --------------------------------------------------------------------------------------------
 
     def motion(self, index: int) -> Motion:
-        """What the sensors of a joint's servo see."""
+        """What the sensors of a joint's servo measure."""
         scale = self._ticks_per_radian[index]
         return Motion(
             position=float(self._ticks_at_zero[index] + scale * self.data.qpos[index]),
@@ -106,7 +106,7 @@ class Body:
         )
 
     def drive(self, index: int, drive: Drive) -> None:
-        """Drive a joint. The motor obeys at once; a goal takes the scene's latency to arrive."""
+        """Drive a joint: the motor at once, the goal after the scene's latency."""
         before, self._drives[index] = self._drives[index], drive
         if drive.powered and not before.powered:
             self._goal[index] = self._setpoint[index] = self._geared[index] = self.position[index]
@@ -172,7 +172,7 @@ class Body:
 
 
 class BodyJoint:
-    """One joint of a body, as its servo knows it."""
+    """One joint of a body, as its servo uses it."""
 
     def __init__(self, body: Body, index: int) -> None:
         self.motion = partial(body.motion, index)

@@ -1,4 +1,4 @@
-"""Servos on one half-duplex line: a request in, answers out. No input or output, no clock."""
+"""Servos on one half-duplex line: a request in, answers out, without input and output or a clock."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from autoarm_hardware.twin.protocol import BROADCAST_ID, MAX_PARAMETERS, Instruc
 from autoarm_hardware.twin.servo import Servo
 
 _BITS: Final = 10
-"""Of a byte on the line, with start and stop."""
+"""Bits of a byte on the line, with start and stop bit."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Bytes that the host receives, whole, `delay` seconds after the end of its request was put on the line."""
+    """Bytes that the host receives together, `delay` seconds after the last byte of its request."""
 
     data: bytes
     delay: float = 0.0
@@ -27,22 +27,22 @@ class Bus:
     """Servos that share a line.
 
     Args:
-        servos: In any order.
-        noise: What mistreats packets on the line.
+        servos: The servos, in any order.
+        noise: Damages and drops packets on the line; `None` for a perfect line.
         pacing: Whether bytes take the time that the baud rate gives them, and servos their Return_Delay_Time.
     """
 
     def __init__(self, servos: Sequence[Servo], *, noise: NoiseMaker | None = None, pacing: bool = False) -> None:
         self.servos = tuple(servos)
         self.silent: set[int] = set()
-        """Ids of servos that neither hear nor answer."""
+        """Ids of servos that neither receive nor answer."""
         self._noise = noise
         self._pacing = pacing
 
     def answer(self, request: Packet, baud_rate: int) -> list[Reply]:
-        """Carry out `request`, sent at `baud_rate`, and say what comes back, in order.
+        """Carry out `request`, sent at `baud_rate`, and return the replies, in order.
 
-        A servo set to another baud rate hears nothing, and a request to an id that nobody has stays without answer.
+        A servo set to another baud rate receives nothing, and a request to an id that no servo has gets no answer.
         """
         if self._noise is not None and self._noise.loses_request():
             return []
@@ -94,7 +94,7 @@ class Bus:
                 case _:
                     continue
             if not silent:
-                # With the id it was called by, even if the request was to change it.
+                # With the id of the request, even if the request has changed it.
                 answers.append((servo.return_delay, Packet(request.id, servo.status, data).encode()))
         return [_collide(answers)] if answers else []
 
@@ -115,7 +115,7 @@ def _sync_write(parameters: bytes, listeners: list[Servo]) -> None:
 
 
 def _collide(answers: list[tuple[float, bytes]]) -> tuple[float, bytes]:
-    """What is heard when servos of one id speak at once: a zero on the line wins."""
+    """The bytes received when servos of one id answer at once: a zero on the line wins."""
     delay = max(delay for delay, _ in answers)
     heard = reduce(lambda one, other: bytes(a & b for a, b in zip(one, other, strict=False)), [a for _, a in answers])
     return delay, heard

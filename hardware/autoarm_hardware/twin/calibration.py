@@ -1,4 +1,4 @@
-"""How the twin's encoders are mounted, and the calibration that LeRobot would find.
+"""How the twin's encoders are mounted, and the calibration of LeRobot's that fits them.
 
 LeRobot's rules: Present_Position = encoder - Homing_Offset; degrees = (Present_Position - middle) * 360 / 4095 around
 the middle of the calibrated range; the gripper is 0 to 100 between its ends.
@@ -17,20 +17,20 @@ from autoarm_hardware.twin.servo import Servo
 from gym_autoarm import spec
 
 _TICKS_PER_DEGREE: Final = 4095 / 360
-"""LeRobot's; 4096 / 360 would be the encoder's, and differ by a third of a tick at most where the arm can go."""
+"""As in LeRobot. The encoder has 4096 / 360, which differs by a third of a tick at most in the arm's range."""
 _HALF_TURN: Final = 2047
-"""Where LeRobot's calibration puts the middle."""
+"""Present_Position at which LeRobot's calibration puts the middle."""
 _GRIPPER_RANGE: Final = 110.0
 """Degrees between closed and open (TheRobotStudio's so101_new_calib.xml)."""
 
-# Nobody mounts a servo horn where its encoder reads half a turn: ticks by which each misses it.
+# Ticks by which each servo horn is mounted off the half turn of its encoder, as happens with real arms.
 _FOLLOWER_OFFSETS: Final = (-52, 117, -8, 64, -131, 29)
 _LEADER_OFFSETS: Final = (83, -21, 140, -97, 12, -60)
 
 
 @dataclass(frozen=True)
 class JointCalibration:
-    """One joint's entry in LeRobot's calibration file: the same names and meanings."""
+    """One joint's entry in LeRobot's calibration file, with its field names."""
 
     id: int
     drive_mode: int
@@ -40,12 +40,12 @@ class JointCalibration:
 
     @property
     def middle(self) -> float:
-        """Present_Position that LeRobot calls 0 degrees."""
+        """The Present_Position that is 0 degrees for LeRobot."""
         return (self.range_min + self.range_max) / 2
 
 
 Calibration = dict[str, JointCalibration]
-"""By joint."""
+"""The entries of an arm, by joint."""
 
 
 def follower_calibration() -> Calibration:

@@ -21,25 +21,25 @@ from gym_autoarm.rendering import Frame, FrameRenderer, check_image_size
 
 _HOST: Final = "127.0.0.1"
 _QUALITY: Final = 95
-"""Of the JPEG, out of 100: high, so that a policy sees what it would see in the simulated environment."""
+"""Quality of the JPEG, out of 100: high, so that a policy sees almost the frames of the simulated environment."""
 
 _log = logging.getLogger(__name__)
 
 
 class Cameras:
-    """Publishes what the cameras see of a model, at `spec.FPS`, from a thread of its own.
+    """Publishes frames of a model's cameras at `spec.FPS`, from a thread of its own.
 
-    A port each, because LeRobot's client takes any picture of a message that lacks the one it wants. A camera that
-    nobody is connected to is not drawn: software rendering at full size takes most of a core. The scene's image noise
+    Each camera has its own port, because LeRobot's client takes any picture of a message that lacks the one it wants. A
+    camera without clients is not drawn: software rendering at full size takes most of a core. The scene's image noise
     is left out.
 
     Args:
-        model: What to draw; only what is visible of it is read.
+        model: The model to draw.
         image_size: Height and width of the frames.
 
     Attributes:
-        frozen: Cameras that send their last picture again and again.
-        dead: Cameras that send nothing.
+        frozen: Names of cameras that repeat their last picture.
+        dead: Names of cameras that send nothing.
     """
 
     def __init__(self, model: mujoco.MjModel, image_size: tuple[int, int] = spec.IMAGE_SIZE) -> None:
@@ -63,11 +63,11 @@ class Cameras:
         self._thread.start()
 
     def show(self, qpos: NDArray[np.float64]) -> None:
-        """Let the next pictures be of these joint positions, `(nq,)`; any thread may call."""
+        """Set MuJoCo's positions `(nq,)` for the next pictures; any thread may call."""
         self._qpos = qpos.copy()
 
     def configuration(self) -> dict[str, dict[str, Any]]:
-        """What LeRobot's `ZMQCameraConfig` wants to know, by camera."""
+        """The fields of LeRobot's `ZMQCameraConfig`, by camera."""
         height, width = self._image_size
         return {
             camera: {
@@ -117,7 +117,7 @@ class Cameras:
                         last[camera] = _encode(renderer.render(data, camera))
                     _publish(self._sockets[camera], camera, last[camera])
         except Exception:
-            # No picture comes any more, which is what clients of a camera that fails are told too.
+            # No more pictures are sent, which clients notice as they do with a camera that fails.
             _log.exception("the twin's cameras have failed")
         finally:
             if renderer is not None:
@@ -125,12 +125,12 @@ class Cameras:
 
 
 def camera_argument(configuration: Mapping[str, Mapping[str, Any]]) -> str:
-    """The argument that tells LeRobot's commands of a follower's cameras."""
+    """The argument of LeRobot's commands for a follower's cameras."""
     return f"--robot.cameras={json.dumps(configuration)}"
 
 
 def _arrivals(socket: zmq.Socket[bytes]) -> int:
-    """How many more watch a camera than when it was last asked."""
+    """By how many the clients of a camera have changed since the last call."""
     change = 0
     while socket.poll(0):
         change += 1 if socket.recv()[:1] == b"\x01" else -1

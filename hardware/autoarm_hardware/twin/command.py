@@ -12,43 +12,43 @@ from gym_autoarm import spec
 
 @dataclass
 class Twin:
-    """Plug in a simulated SO-101, follower and leader: software for the real one runs against them unchanged.
+    """Simulate an SO-101, follower and leader, behind serial ports: software for the real one runs unchanged.
 
-    Makes the serial ports DIR/follower and DIR/leader, calibration files that fit, serves both cameras over ZMQ, and
-    leaves DIR/twin.json with the arguments that LeRobot's commands want, and DIR/robot.yaml for ours. Runs until it is
-    stopped, and takes them away again.
+    Makes the serial ports DIR/follower and DIR/leader and calibration files that fit, serves both cameras over ZMQ, and
+    writes DIR/twin.json with the arguments for LeRobot's commands, and DIR/robot.yaml for those of AutoArm. Runs until
+    it is stopped, and removes these files then.
 
     Example: autoarm twin --dir outputs/twin
     """
 
     dir: Path
-    """New, empty, or left by an earlier twin."""
+    """Folder for ports and files: new, empty, or left by an earlier twin."""
     leader: Literal["rest", "wave", "sweep"] = "rest"
-    """How a hand moves the leader: not at all, gently, or through all ranges as calibration asks for."""
+    """How a hand moves the leader: not at all, gently, or through all joint ranges, as for a calibration."""
     follower: Literal["free", "rest", "wave", "sweep"] = "free"
-    """How a hand moves the follower while its motors are off."""
+    """How a hand moves the follower while its motors are off; `free` without a hand."""
     calibrated: bool = True
-    """Whether the arms are calibrated already, as files left in DIR say if there are any."""
+    """Whether the servos are calibrated, by the calibration files in DIR if there are any."""
     speed: float = 1.0
-    """Simulated seconds a second."""
+    """Simulated seconds per second of real time."""
     pacing: bool = False
-    """Let bytes take the time that the baud rate gives them, and servos their return delay."""
+    """Whether bytes take as long as the baud rate says, and servos wait for their return delay."""
     noise: Noise = field(default_factory=Noise)
-    """How the lines mistreat packets."""
+    """How often the serial lines drop or damage packets."""
     incidents: tuple[str, ...] = ()
-    """What happens to follower and cameras, in simulated seconds: overheat:elbow_flex@5-8, freeze:top@3, unplug@20."""
+    """Faults of follower and cameras, at simulated seconds: overheat:elbow_flex@5-8, freeze:top@3, unplug@20."""
     cameras: bool = True
-    """Whether there are cameras; they cost nothing until somebody connects to them."""
+    """Whether there are cameras; they are drawn only while a client is connected."""
     image_size: tuple[int, int] = spec.IMAGE_SIZE
-    """Height and width of their frames: smaller ones cost less."""
+    """Height and width of the cameras' frames; smaller ones are faster to draw."""
     top: Path | None = None
-    """Where the top camera is: a file of `autoarm align`."""
+    """The top camera's file from `autoarm align`."""
     lateral: Path | None = None
-    """Where the lateral camera is, likewise."""
+    """The lateral camera's file from `autoarm align`."""
     body: Path | None = None
-    """How the follower answers: a file of `autoarm twin-check --fit`."""
+    """The follower's servos: a file of `autoarm twin-check --fit`."""
     seed: int = 0
-    """Of the noise."""
+    """Seed of the noise."""
 
     def run(self) -> int:
         """Serve until SIGINT or SIGTERM."""

@@ -1,7 +1,7 @@
 """Registers of the Feetech STS3215, by LeRobot's names.
 
-Addresses, sizes, ranges and defaults: Feetech, "STS series memory table". Where it leaves a default open, what
-STS3215s are delivered with as LeRobot meets them (Return_Delay_Time 250, P and D 32, Phase 12).
+Addresses, sizes, ranges and defaults: Feetech, "STS series memory table". Defaults that it does not give are those of
+servos as delivered (Return_Delay_Time 250, P and D 32, Phase 12).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final
 MODEL_NUMBER: Final = 777
 FIRMWARE: Final = (3, 10)
 TICKS: Final = 4096
-"""Of the encoder, a turn."""
+"""Encoder ticks in a turn."""
 
 EEPROM_END: Final = 40
-"""Registers below keep their values without power, if they were written while Lock was 0."""
+"""Registers at lower addresses keep their values without power, if they were written while Lock was 0."""
 TABLE_END: Final = 87
 
 BAUD_RATES: Final = (1_000_000, 500_000, 250_000, 128_000, 115_200, 76_800, 57_600, 38_400)
-"""By the value of Baud_Rate. LeRobot's table skips 76 800, so that its last three values are one off."""
+"""Bits a second, by the value of Baud_Rate. LeRobot's table skips 76,800, so that its later entries are one off."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Register:
     """One register.
 
     Attributes:
-        address: Of its low byte.
-        size: In bytes.
-        default: As delivered, encoded.
-        high: The largest value; a larger one written becomes this.
-        read_only: Writes are ignored.
-        sign_bit: The bit that makes the value negative (sign and magnitude), if there is one.
+        address: Address of its low byte.
+        size: Size in bytes.
+        default: Value as delivered, encoded.
+        high: Largest value; writing a larger one sets this one.
+        read_only: Whether writes are ignored.
+        sign_bit: The bit that makes the value negative (sign and magnitude); `None` if it is unsigned.
     """
 
     address: int
@@ -44,18 +44,18 @@ class Register:
 
     @property
     def end(self) -> int:
-        """The address after it."""
+        """The address after its last byte."""
         return self.address + self.size
 
     def encode(self, value: int) -> int:
-        """The bits that stand for `value`, which is brought into the register's range."""
+        """The bits for `value`, clipped to the register's range."""
         if self.sign_bit is None:
             return min(max(value, 0), self.high)
         magnitude = min(abs(value), (1 << self.sign_bit) - 1)
         return magnitude | (int(value < 0) << self.sign_bit)
 
     def decode(self, bits: int) -> int:
-        """The value that `bits` stand for."""
+        """The value of `bits`."""
         if self.sign_bit is None:
             return bits
         magnitude = bits & ((1 << self.sign_bit) - 1)

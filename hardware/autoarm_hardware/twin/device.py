@@ -1,4 +1,4 @@
-"""The whole twin: follower and leader, powered, plugged in, and alive."""
+"""The whole twin in real time: follower and leader behind serial ports, and cameras."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autoarm_hardware.twin.calibration import (
     write_calibration,
 )
 from autoarm_hardware.twin.cameras import Cameras, camera_argument
-from autoarm_hardware.twin.faults import CONDITIONS, Incident, Kind, Noise, NoiseMaker
+from autoarm_hardware.twin.faults import CONDITIONS, Incident, IncidentKind, Noise, NoiseMaker
 from autoarm_hardware.twin.folder import TwinFolder
 from autoarm_hardware.twin.hand import Hand, rest
 from autoarm_hardware.twin.servo import Condition, Servo
@@ -32,12 +32,12 @@ from gym_autoarm.model import TIMESTEP
 from gym_autoarm.scene import Scene
 
 _TICK: Final = 0.01
-"""Seconds that physics may wait for when nobody asks."""
+"""Seconds between two updates of the physics when no request comes."""
 _LONGEST_GAP: Final = 0.25
-"""Seconds to catch up with at most, after the process was held up: the rest of the time is lost to the twin."""
+"""Most seconds that are caught up with after the process was held up; the twin skips the rest."""
 _SLICE: Final = 0.02
-"""Seconds of catching up after which whoever has asked is answered: where the machine is too slow for both, time is
-late and not answers, for which LeRobot waits no longer than 50 ms."""
+"""Seconds of catching up after which requests are answered: on a machine that is too slow for both, physics is late and
+answers are not, for which LeRobot waits 50 ms at most."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Settings:
     """How a twin behaves.
 
     Attributes:
-        scene: The follower's table.
-        follower_hand: Who moves the follower while its motors are off; `None` for nobody.
-        leader_hand: Who moves the leader.
-        speed: Simulated seconds a second.
-        pacing: Whether bytes take the time that the baud rate gives them.
-        noise: How the lines mistreat packets.
-        incidents: What happens to the follower and to the cameras, and when.
-        seed: Of the noise.
-        calibrated: Whether the servos remember a calibration, as those of an arm in use do.
+        scene: The table in front of the follower, and both arms' body and start.
+        follower_hand: The hand that moves the follower while its motors are off; `None` for no hand.
+        leader_hand: The hand that moves the leader.
+        speed: Simulated seconds per second of real time.
+        pacing: Whether bytes take as long as the baud rate says.
+        noise: How often the lines drop or damage packets.
+        incidents: Faults of the follower and of the cameras, with their times.
+        seed: Seed of the noise.
+        calibrated: Whether the servos hold a calibration, as those of an arm in use do.
         image_size: Height and width of the cameras' frames; `None` for no cameras.
     """
 
@@ -77,10 +77,10 @@ class Arm:
     """One arm: body, servos, bus.
 
     Args:
-        name: `follower` or `leader`; of its noise, too.
-        settings: How it behaves.
-        calibration: The one that fits it.
-        mover: Who moves it while its motors are off.
+        name: `follower` or `leader`; also names its stream of noise.
+        settings: Its scene, noise, seed and pacing are used.
+        calibration: The calibration that fits the arm.
+        mover: The hand that moves it while its motors are off; `None` for no hand.
     """
 
     def __init__(self, name: str, settings: Settings, calibration: Calibration, mover: Hand | None = None) -> None:
@@ -95,9 +95,9 @@ class Twin:
     """Follower and leader behind the ports `folder/follower` and `folder/leader`, and cameras; a context manager.
 
     Args:
-        folder: For the links, the calibration files and the note `twin.json`; see `TwinFolder`. Calibration files
-            that LeRobot has left there count.
-        settings: How they behave.
+        folder: The folder for links, calibration files and the note `twin.json`; see `TwinFolder`. Calibration files
+            that LeRobot has left there are used.
+        settings: How arms and cameras behave; `Settings()` if nothing is given.
     """
 
     def __init__(self, folder: Path, settings: Settings | None = None) -> None:
@@ -117,14 +117,14 @@ class Twin:
                 self.cameras = Cameras(self.follower.body.model, self.settings.image_size)
                 configuration = self.cameras.configuration()
                 watched = {"cameras": {**configuration, "arguments": [camera_argument(configuration)]}}
-            # Before all else in the folder: what is in it after a crash is then known to be a twin's.
+            # The note comes first: after a crash it tells that the folder's files are a twin's.
             self.folder.write_note(speed=self.settings.speed, seed=self.settings.seed, **watched)
             if self.cameras is not None:
                 self.table = TableServer(self.follower.body)
                 self.folder.write_robot(self.cameras.configuration(), self.table.port)
             for arm in (self.follower, self.leader):
                 if self.settings.calibrated:
-                    # A real arm remembers what LeRobot calibrated last time.
+                    # A real arm's servos keep LeRobot's last calibration.
                     write_calibration(arm.servos, self.folder.keep_calibration(arm.name, arm.calibration))
                 self._terminals.append(Terminal(arm.bus, self.folder.link(arm.name)))
         except BaseException:
@@ -138,7 +138,7 @@ class Twin:
         self.close()
 
     def close(self) -> None:
-        """Unplug both arms and the cameras, and clear the folder."""
+        """Unplug both arms, stop the cameras, and clear the folder."""
         if self.cameras is not None:
             self.cameras.close()
         if self.table is not None:
@@ -148,7 +148,7 @@ class Twin:
         self.folder.clear()
 
     def serve(self, stop: Event) -> None:
-        """Answer and let time pass until `stop` is set, or until nothing is plugged in any more."""
+        """Answer requests and simulate until `stop` is set, or until both arms are unplugged."""
         poll = select.poll()
         listening = {terminal.fileno(): terminal for terminal in self._terminals}
         table = self.table
@@ -159,7 +159,7 @@ class Twin:
         while listening and not stop.is_set():
             due = [moment for terminal in listening.values() if (moment := terminal.next_due) is not None]
             wait = min([_TICK - behind, *(moment - last for moment in due)])
-            # poll() counts in whole milliseconds, and the last one is waited for in place.
+            # poll() waits whole milliseconds; the rest passes by polling without waiting.
             ready = poll.poll(max(0, int(1000 * wait)))
             now = time.monotonic()
             behind, last = min(behind + now - last, _LONGEST_GAP), now
@@ -180,7 +180,7 @@ class Twin:
                     del listening[number]
 
     def _catch_up(self, behind: float, until: float) -> float:
-        """Let time pass for both arms, until `until` at most; returns by how many seconds they are still behind."""
+        """Simulate both arms until `until` at most; returns the seconds by which they are still behind."""
         step = TIMESTEP / self.settings.speed
         while behind >= step:
             for arm in (self.follower, self.leader):
@@ -198,17 +198,17 @@ class Twin:
                 self._change(incident, is_on)
 
     def _change(self, incident: Incident, is_on: bool) -> None:
-        if incident.kind in (Kind.FREEZE, Kind.DIE):
-            if self.cameras is not None and incident.victim is not None:
-                struck = self.cameras.frozen if incident.kind is Kind.FREEZE else self.cameras.dead
-                (struck.add if is_on else struck.discard)(incident.victim)
+        if incident.kind in (IncidentKind.FREEZE, IncidentKind.DIE):
+            if self.cameras is not None and incident.target is not None:
+                struck = self.cameras.frozen if incident.kind is IncidentKind.FREEZE else self.cameras.dead
+                (struck.add if is_on else struck.discard)(incident.target)
             return
-        if incident.victim is None:
+        if incident.target is None:
             if is_on:
                 self._terminals[0].unplug()
             return
-        servo = self.follower.servos[spec.JOINTS.index(incident.victim)]
-        if incident.kind is Kind.SILENT:
+        servo = self.follower.servos[spec.JOINTS.index(incident.target)]
+        if incident.kind is IncidentKind.SILENT:
             (self.follower.bus.silent.add if is_on else self.follower.bus.silent.discard)(servo.id)
         else:
             servo.condition = CONDITIONS[incident.kind] if is_on else Condition()

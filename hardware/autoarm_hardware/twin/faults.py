@@ -1,4 +1,4 @@
-"""What goes wrong on real buses, as settings: noise on the line, and incidents at set times."""
+"""Faults of real buses, as settings: noise on the line, and incidents at given times."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from gym_autoarm.rng import stream
 
 @dataclass(frozen=True)
 class Noise:
-    """How often, of packets, the line mistreats one: each a probability.
+    """Probabilities with which the line loses or damages a packet.
 
-    A packet meets at most one of the faults of answers.
+    At most one fault happens to an answer.
     """
 
     lost: float = 0.0
-    """Requests that no servo hears."""
+    """Share of requests that no servo receives."""
     dropped: float = 0.0
-    """Answers that do not arrive."""
+    """Share of answers that do not arrive."""
     truncated: float = 0.0
-    """Answers that end early."""
+    """Share of answers that end early."""
     corrupted: float = 0.0
-    """Answers with one byte changed."""
+    """Share of answers with one byte changed."""
     wrong_checksum: float = 0.0
-    """Answers whose last byte alone is wrong."""
+    """Share of answers with a wrong checksum."""
     late: float = 0.0
-    """Answers that arrive `lateness` seconds late."""
+    """Share of answers that arrive `lateness` seconds late."""
     lateness: float = 0.2
-    """Seconds; LeRobot waits for 50 ms and a little more."""
+    """How late a late answer is, seconds; LeRobot waits a little more than 50 ms."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -46,12 +46,12 @@ class Noise:
             raise InvalidInputError("faults of answers add up to more than 1", field="noise", cure="lower them")
 
     def of_answers(self) -> tuple[float, ...]:
-        """Probabilities of what can befall an answer, in the order above."""
+        """The probabilities of the faults of answers, in the order above."""
         return self.dropped, self.truncated, self.corrupted, self.wrong_checksum, self.late
 
 
 class NoiseMaker:
-    """Mistreats packets at random; the same seed and name mistreat the same ones."""
+    """Drops and damages packets at random; the same seed and name choose the same packets."""
 
     def __init__(self, noise: Noise, seed: int, name: str) -> None:
         self._noise = noise
@@ -63,12 +63,12 @@ class NoiseMaker:
         return self._noise.lost > 0.0 and self._requests.random() < self._noise.lost
 
     def disturb(self, packet: bytes) -> list[tuple[bytes, float]]:
-        """What arrives of an answer, with the seconds that it is late; nothing if it is dropped."""
+        """What arrives of an answer, with the seconds by which it is late; an empty list if it is dropped."""
         probabilities = self._noise.of_answers()
         if not any(probabilities):
             return [(packet, 0.0)]
         rng = self._answers
-        # Three draws a packet whatever happens, so that raising one probability leaves the other packets alone.
+        # Always three draws a packet, so that raising one probability does not change the other packets.
         chance, where, change = rng.random(), rng.random(), int(rng.integers(1, 256))
         edges = [sum(probabilities[: count + 1]) for count in range(len(probabilities))]
         match next((kind for kind, edge in enumerate(edges) if chance < edge), None):
@@ -91,8 +91,8 @@ def _changed(packet: bytes, place: int, change: int) -> bytes:
     return bytes(out)
 
 
-class Kind(StrEnum):
-    """What can happen to a servo, to a camera, or, with `UNPLUG`, to the whole arm."""
+class IncidentKind(StrEnum):
+    """What can happen to a servo, to a camera (`FREEZE`, `DIE`), or to the whole arm (`UNPLUG`)."""
 
     SILENT = "silent"
     UNDERVOLTAGE = "undervoltage"
@@ -105,22 +105,22 @@ class Kind(StrEnum):
     DIE = "die"
 
 
-CONDITIONS: Final[dict[Kind, Condition]] = {
-    Kind.UNDERVOLTAGE: Condition(voltage=3.5),
-    Kind.OVERHEAT: Condition(temperature=75.0),
-    Kind.OVERLOAD: Condition(complaint=Status.OVERLOAD),
-    Kind.OVERCURRENT: Condition(complaint=Status.OVERCURRENT),
-    Kind.ENCODER: Condition(complaint=Status.ENCODER),
+CONDITIONS: Final[dict[IncidentKind, Condition]] = {
+    IncidentKind.UNDERVOLTAGE: Condition(voltage=3.5),
+    IncidentKind.OVERHEAT: Condition(temperature=75.0),
+    IncidentKind.OVERLOAD: Condition(error=Status.OVERLOAD),
+    IncidentKind.OVERCURRENT: Condition(error=Status.OVERCURRENT),
+    IncidentKind.ENCODER: Condition(error=Status.ENCODER),
 }
-"""What a servo meets in the incidents that it reports."""
+"""The surroundings of a servo in the incidents that it reports."""
 
 
-def _victims(kind: Kind) -> tuple[str | None, ...]:
-    """To whom something can happen."""
+def _targets(kind: IncidentKind) -> tuple[str | None, ...]:
+    """The joints or cameras to which a kind of incident can happen; `None` for the whole arm."""
     match kind:
-        case Kind.UNPLUG:
+        case IncidentKind.UNPLUG:
             return (None,)
-        case Kind.FREEZE | Kind.DIE:
+        case IncidentKind.FREEZE | IncidentKind.DIE:
             return spec.CAMERAS
         case _:
             return spec.JOINTS
@@ -128,45 +128,44 @@ def _victims(kind: Kind) -> tuple[str | None, ...]:
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that happens once.
+    """A fault that begins and ends at given times.
 
     Attributes:
-        kind: What.
+        kind: The kind of fault. A frozen camera repeats its last picture, a dead one sends none.
         start: Seconds after the arm was switched on.
-        victim: The joint of the servo, or the camera, to which it happens; nothing for `UNPLUG`.
-            A frozen camera repeats its last picture, a dead one sends none.
-        end: When it is over; an arm that was unplugged stays so.
+        target: The servo's joint, or the camera, to which it happens; `None` for `UNPLUG`.
+        end: Seconds after which it is over; an arm that was unplugged stays unplugged.
     """
 
-    kind: Kind
+    kind: IncidentKind
     start: float
-    victim: str | None = None
+    target: str | None = None
     end: float = math.inf
 
     @classmethod
     def parse(cls, text: str) -> Incident:
-        """Read `KIND[:WHO]@START[-END]`, such as `overheat:elbow_flex@5-8`, `freeze:top@3` or `unplug@20`."""
+        """Read `KIND[:TARGET]@START[-END]`, such as `overheat:elbow_flex@5-8`, `freeze:top@3` or `unplug@20`."""
         what, _, when = text.partition("@")
-        kind, _, victim = what.partition(":")
+        kind, _, target = what.partition(":")
         start, _, end = when.partition("-")
         try:
-            incident = cls(Kind(kind), float(start), victim or None, float(end) if end else math.inf)
+            incident = cls(IncidentKind(kind), float(start), target or None, float(end) if end else math.inf)
         except ValueError:
             raise InvalidInputError(
                 f"{text!r} is not an incident",
                 field="incidents",
-                cure=f"KIND:WHO@START or KIND:WHO@START-END, in seconds; KIND one of {', '.join(Kind)}",
+                cure=f"KIND:TARGET@START or KIND:TARGET@START-END, in seconds; KIND one of {', '.join(IncidentKind)}",
             ) from None
-        if incident.victim not in (victims := _victims(incident.kind)):
+        if incident.target not in (targets := _targets(incident.kind)):
             raise InvalidInputError(
-                f"{text!r} names nobody whom {incident.kind} can befall",
+                f"{text!r} names nothing that {incident.kind} can happen to",
                 field="incidents",
-                cure=f"one of {', '.join(filter(None, victims))}" if any(victims) else "name nobody",
+                cure=f"one of {', '.join(filter(None, targets))}" if any(targets) else "name no joint or camera",
             )
         if not 0.0 <= incident.start < incident.end:
             raise InvalidInputError(f"{text!r} ends before it starts", field="incidents", cure="give END > START >= 0")
         return incident
 
     def is_on(self, now: float) -> bool:
-        """Whether it is happening at `now`."""
+        """Whether it is going on at `now`, seconds."""
         return self.start <= now < self.end

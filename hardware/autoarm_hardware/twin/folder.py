@@ -1,4 +1,4 @@
-"""The folder that a running twin keeps: links to its ports, calibration files, and a note with everything to know."""
+"""The folder of a running twin: links to its ports, calibration files, and a note with arguments for commands."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ARMS: Final = ("follower", "leader")
 
 
 class TwinFolder:
-    """A folder while a twin uses it.
+    """The folder that a twin uses.
 
-    It may be new, empty, or one that an earlier twin left; any other is not touched. Calibrations that LeRobot has
-    written into it stay when the twin goes.
+    It may be new, empty, or left by an earlier twin; any other folder is not touched. Calibrations that LeRobot has
+    written into it stay when the twin stops.
 
     Raises:
-        InvalidFileError: If the folder is somebody else's, or a twin that still runs has it.
+        InvalidFileError: If the folder holds other files, or a running twin uses it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,14 +60,14 @@ class TwinFolder:
                 raise InvalidFileError("is no link of a twin", file=link, cure="name a new or an empty folder")
 
     def link(self, arm: str) -> Path:
-        """Where the link to an arm's port belongs."""
+        """The path of the link to an arm's port."""
         return self.path / arm
 
     def keep_calibration(self, arm: str, default: Calibration) -> Calibration:
-        """The calibration that lies in the folder for an arm; if there is none, `default` is put there.
+        """An arm's calibration in the folder; if there is none, `default` is written there.
 
         Raises:
-            InvalidFileError: If there is one, and LeRobot could not have written it.
+            InvalidFileError: If the file there is not a calibration of LeRobot's.
         """
         path = self.path / CALIBRATION / f"{arm}.json"
         if path.exists():
@@ -79,7 +79,7 @@ class TwinFolder:
         return default
 
     def write_note(self, **more: Any) -> None:
-        """Write down whose the folder is, its ports, and what LeRobot's commands want to be told about them."""
+        """Write `twin.json`: the process, its ports, the arguments for LeRobot's commands, and `more`."""
         places = f"calibration_dir={self.path / CALIBRATION}"
         write_text(
             self.path / NOTE,
@@ -112,7 +112,7 @@ class TwinFolder:
         )
 
     def write_robot(self, cameras: dict[str, dict[str, Any]], table: int) -> None:
-        """Write down the twin as the robot that `--robot` takes; `table` is where its hand listens."""
+        """Write `robot.yaml`, the file for `--robot`; `table` is the port of the twin's `TableServer`."""
         # Here, because the real environment, and LeRobot under it, take seconds to import.
         from autoarm_hardware.config import LeaderConfig, RobotConfig, write_robot
 
@@ -129,11 +129,11 @@ class TwinFolder:
                 type="so101_leader", port=str(self.link("leader")), id="leader", calibration_dir=places
             ),
         )
-        comment = "A twin's, which it takes away when it stops: copy it to change it."
+        comment = "Written by a twin, which removes it when it stops: copy it to change it."
         self._written[self.path / ROBOT] = write_robot(self.path / ROBOT, robot, comment)
 
     def clear(self) -> None:
-        """Remove what this twin has put there, and the folder too if it made it and nothing else is in it."""
+        """Remove what this twin has written, and the folder too if the twin made it and it is empty."""
         for arm in ARMS:
             (self.path / arm).unlink(missing_ok=True)
         for path, content in self._written.items():

@@ -13,7 +13,7 @@ from gym_autoarm import spec
 from gym_autoarm.scene import HOME
 
 Hand = Callable[[float], NDArray[np.float64]]
-"""Joint positions, in the contract's units `(6,)`, where the hand wants the arm after so many seconds."""
+"""From seconds to the joint positions `(6,)`, in the contract's units, to which the hand moves the arm."""
 
 Motion = Literal["rest", "wave", "sweep"]
 
@@ -27,22 +27,22 @@ _WAVE: Final = np.array([20.0, 0.0, 0.0, 10.0, 20.0, 30.0])
 
 
 def hand(motion: Motion) -> Hand:
-    """The hand that makes a motion: see the functions below."""
+    """The hand that makes a motion: `rest`, `wave` or `sweep` below."""
     return {"rest": rest, "wave": wave, "sweep": sweep}[motion]
 
 
 def rest(_: float) -> NDArray[np.float64]:
-    """Keeps the arm folded beside the work area."""
+    """Hold the arm folded beside the work area."""
     return np.array(HOME)
 
 
 def wave(seconds: float) -> NDArray[np.float64]:
-    """Swings about there, slowly enough for any follower, touching nothing: 5 s a swing."""
+    """Swing the folded arm to and fro, 5 s a swing: slowly enough for any follower, and clear of the table."""
     return np.array(HOME) + _WAVE * math.sin(2 * math.pi * seconds / 5.0)
 
 
 def sweep(seconds: float) -> NDArray[np.float64]:
-    """What LeRobot's calibration asks for: the middle of all ranges for 3 s, then joint by joint through its range."""
+    """Move as LeRobot's calibration asks: 3 s in the middle of all ranges, then each joint through its range."""
     position = _MIDDLE.copy()
     joint, part = divmod(seconds % SWEEP_PERIOD - _PAUSE, _SWEEP)
     if joint >= 0:

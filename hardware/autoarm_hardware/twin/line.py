@@ -1,6 +1,6 @@
-"""The twin's bus without a terminal, on a clock of its own: LeRobot's driver and its SDK talk to it directly.
+"""The twin's bus without a terminal, on a simulated clock: LeRobot's driver and its SDK talk to it directly.
 
-Nothing waits for anything but simulated time, so that what happens is the same on every machine, however busy.
+Only simulated time is waited for, so that results are the same on every machine, however busy it is.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from autoarm_hardware.twin.bus import Reply
 from autoarm_hardware.twin.protocol import Parser
 
 _POLL: Final = 0.0005
-"""Seconds that pass when the SDK looks whether its patience is at an end, which it does over and over."""
+"""Seconds that pass each time the SDK asks whether its timeout is over, which it does in a loop."""
 _TURNAROUND: Final = 0.0002
-"""Seconds from a request to its answers, USB included: some thousand exchanges a second are what LeRobot reaches."""
+"""Seconds from a request to its answers, USB included; LeRobot reaches about a thousand exchanges a second."""
 
 
 class Listener(Protocol):
-    """Who is at the other end of a line; see `autoarm_hardware.twin.bus.Bus`."""
+    """The other end of a line; see `autoarm_hardware.twin.bus.Bus`."""
 
     def answer(self, request: Any, baud_rate: int) -> Sequence[Reply]:
-        """What comes back of a request."""
+        """The replies to a request."""
         ...
 
 
@@ -33,22 +33,21 @@ class Requests(Protocol):
     """Finds requests in a stream of bytes; see `autoarm_hardware.twin.protocol.Parser`."""
 
     def feed(self, data: bytes) -> Sequence[Any]:
-        """Those that are complete with `data`."""
+        """The requests that are complete with `data`."""
         ...
 
 
 class VirtualLine:
-    """A serial port as Feetech's SDK uses one (its `PortHandler`), and Robotis' alike, with a bus at the other end, in
-    simulated time.
+    """A serial port with a bus at the other end, in simulated time: the `PortHandler` of Feetech's and Robotis' SDKs.
 
     Args:
-        bus: Who answers.
-        advance: Told the seconds that pass; for the physics behind the servos.
-        parser: Of the protocol that the bus speaks; Feetech's if nothing is given.
+        bus: Answers the requests.
+        advance: Called with the seconds that pass, for the physics behind the servos.
+        parser: Finds requests in the bytes that are sent; for Feetech's protocol if nothing is given.
 
     Attributes:
-        is_plugged: Once `False`, every use raises what pyserial raises.
-        interrupt_in: After how many more uses one raises `KeyboardInterrupt`, as Ctrl-C does anywhere.
+        is_plugged: Set to `False`, every use raises pyserial's exception.
+        interrupt_in: Number of uses after which one raises `KeyboardInterrupt`, as Ctrl-C may do anywhere.
     """
 
     def __init__(
@@ -71,17 +70,17 @@ class VirtualLine:
         self._received = bytearray()
         self._due: list[tuple[float, int, bytes]] = []
         self._order = count()
-        self._patience = 0.0
+        self._deadline = 0.0
         self._held_up_until, self._lag = 0.0, 0.0
 
     def hold_up(self, seconds: float, lag: float) -> None:
-        """Let all answers to what is asked in the next `seconds` come `lag` seconds late, as a busy USB hub does."""
+        """Delay all answers to requests of the next `seconds` by `lag` seconds, as a busy USB hub does."""
         self._held_up_until, self._lag = self._time + seconds, lag
 
     # -- A clock -----------------------------------------------------------------------------------------------------
 
     def now(self) -> float:
-        """Seconds since it was made."""
+        """Simulated seconds since the line was made."""
         return self._time
 
     def sleep(self, seconds: float) -> None:
@@ -139,16 +138,16 @@ class VirtualLine:
 
     def setPacketTimeout(self, packet_length: int) -> None:
         # 50 ms, as in LeRobot's driver.
-        self._patience = self._time + (self.tx_time_per_byte * (packet_length + 3) + 50) / 1000
+        self._deadline = self._time + (self.tx_time_per_byte * (packet_length + 3) + 50) / 1000
 
     def setPacketTimeoutMillis(self, msec: float) -> None:
-        self._patience = self._time + msec / 1000
+        self._deadline = self._time + msec / 1000
 
     def isPacketTimeout(self) -> bool:
-        # The next thing that can happen is the next answer, or the end of patience.
-        upcoming = self._due[0][0] if self._due else self._patience + _POLL
-        self.sleep(max(_POLL, min(upcoming, self._patience + _POLL) - self._time))
-        return self._time > self._patience
+        # Time passes until the next answer, or the deadline.
+        upcoming = self._due[0][0] if self._due else self._deadline + _POLL
+        self.sleep(max(_POLL, min(upcoming, self._deadline + _POLL) - self._time))
+        return self._time > self._deadline
 
     # -- Inside ------------------------------------------------------------------------------------------------------
 
@@ -163,7 +162,7 @@ class VirtualLine:
 
 
 def plug_in(bus: Any, line: VirtualLine) -> None:
-    """Let LeRobot's bus of servos, not connected yet, use a line instead of its serial port."""
+    """Make a bus of LeRobot's, not connected yet, use a virtual line instead of its serial port."""
     bus.port_handler = line
     bus.sync_reader = type(bus.sync_reader)(line, bus.packet_handler, 0, 0)
     bus.sync_writer = type(bus.sync_writer)(line, bus.packet_handler, 0, 0)

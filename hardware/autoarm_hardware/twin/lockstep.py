@@ -1,6 +1,6 @@
-"""A follower in lockstep with who drives it: LeRobot's driver on a virtual line, physics and cameras behind it.
+"""A follower on a simulated clock: LeRobot's driver on a virtual line, with physics and cameras behind it.
 
-For tests and measurements that must come out the same on every machine; `device.Twin` is for everything else.
+For tests and measurements that must come out the same on every machine; `device.Twin` runs in real time.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class LockstepTwin:
     """A twin's follower on a virtual line.
 
     Args:
-        folder: For the calibration file; LeRobot wants one.
-        settings: Scene, noise, seed and image size count.
-        cameras: `False` leaves the pictures black, but for one pixel, and never touches OpenGL.
+        folder: Where the calibration file is written that LeRobot needs.
+        settings: Its scene, the follower's hand, noise, seed and image size are used.
+        cameras: `False` makes all pictures black, except for one pixel, and does not use OpenGL.
 
     Attributes:
         arm: Body, servos, bus.
-        line: Also the clock.
+        line: The serial line, and the clock.
         robot: LeRobot's driver, not connected, cameras included.
     """
 
     def __init__(self, folder: Path, settings: Settings | None = None, cameras: bool = True) -> None:
         settings = settings or Settings()
-        self.arm = Arm("follower", settings, follower_calibration())
+        self.arm = Arm("follower", settings, follower_calibration(), settings.follower_hand)
         write_calibration(self.arm.servos, self.arm.calibration)
         content = {joint: asdict(values) for joint, values in self.arm.calibration.items()}
         write_text(folder / "follower.json", json.dumps(content))
@@ -53,7 +53,7 @@ class LockstepTwin:
     def frame(self, camera: str, size: tuple[int, int]) -> Frame:
         """What a camera sees now."""
         if self._renderer is None:
-            # All but black: pictures that never change in a bit are a frozen camera's.
+            # The one pixel changes from picture to picture: a camera whose pictures never change counts as frozen.
             dark = np.zeros((*size, 3), np.uint8)
             dark[0, 0, :2] = divmod(next(self._count) % 2**16, 256)
             return dark
@@ -66,7 +66,7 @@ class LockstepTwin:
 
 
 class BodyCamera:
-    """A camera as LeRobot's `Camera` is used, that sees a lockstep twin as it is now."""
+    """A camera with the methods of LeRobot's `Camera` that are used here; draws the lockstep twin as it is now."""
 
     def __init__(self, twin: LockstepTwin, name: str, image_size: tuple[int, int]) -> None:
         self.height, self.width = image_size

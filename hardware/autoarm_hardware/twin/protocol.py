@@ -14,11 +14,10 @@ from typing import Final
 
 HEADER: Final = b"\xff\xff"
 BROADCAST_ID: Final = 0xFE
-MAX_ID: Final = 0xFD
 MAX_LENGTH: Final = 250
 """Bytes of the longest frame that Feetech's SDK sends or takes."""
 MAX_PARAMETERS: Final = MAX_LENGTH - 6
-"""Bytes of parameters in it."""
+"""Bytes of parameters in the longest frame."""
 
 
 class Instruction(IntEnum):
@@ -37,7 +36,7 @@ class Instruction(IntEnum):
 
 
 class Status(IntFlag):
-    """What troubles a servo: the code of its answers, and its register 65."""
+    """Errors of a servo: the code of its answers, and its register 65."""
 
     OK = 0
     VOLTAGE = 0x01
@@ -52,9 +51,9 @@ class Packet:
     """One request or answer.
 
     Attributes:
-        id: The servo's; `BROADCAST_ID` is all of them.
+        id: The servo's id; `BROADCAST_ID` addresses all servos.
         code: An `Instruction`, or in an answer a `Status`.
-        parameters: What belongs to it.
+        parameters: The parameters of the instruction, or the data of the answer.
     """
 
     id: int
@@ -68,54 +67,54 @@ class Packet:
 
 
 def checksum(body: bytes) -> int:
-    """Of what lies between header and checksum."""
+    """The checksum of the bytes between header and checksum."""
     return ~sum(body) & 0xFF
 
 
 def ping(servo: int) -> Packet:
-    """Are you there?"""
+    """The request whether a servo is there."""
     return Packet(servo, Instruction.PING)
 
 
 def read(servo: int, address: int, length: int) -> Packet:
-    """Send me `length` bytes from `address` on."""
+    """The request for `length` bytes from `address` on."""
     return Packet(servo, Instruction.READ, bytes((address, length)))
 
 
 def write(servo: int, address: int, data: bytes) -> Packet:
-    """Put `data` at `address`."""
+    """The request to write `data` at `address`."""
     return Packet(servo, Instruction.WRITE, bytes((address,)) + data)
 
 
 def reg_write(servo: int, address: int, data: bytes) -> Packet:
-    """Keep `data` for `address` until ACTION."""
+    """The request to write `data` at `address` at the next ACTION."""
     return Packet(servo, Instruction.REG_WRITE, bytes((address,)) + data)
 
 
 def action(servo: int = BROADCAST_ID) -> Packet:
-    """Carry out what REG_WRITE left."""
+    """The request to carry out the writes of REG_WRITE."""
     return Packet(servo, Instruction.ACTION)
 
 
 def reset(servo: int) -> Packet:
-    """Forget all settings."""
+    """The request for factory settings."""
     return Packet(servo, Instruction.RESET)
 
 
 def sync_read(servos: Sequence[int], address: int, length: int) -> Packet:
-    """Send me the same registers, one servo after the other."""
+    """The request for the same registers of several servos, which answer one after the other."""
     return Packet(BROADCAST_ID, Instruction.SYNC_READ, bytes((address, length, *servos)))
 
 
 def sync_write(values: Mapping[int, bytes], address: int) -> Packet:
-    """Put data of one length, by id, at `address`; nobody answers."""
+    """The request to write data of one length, by id, at `address`; servos do not answer."""
     (length,) = {len(data) for data in values.values()}
     parameters = b"".join(bytes((servo,)) + data for servo, data in values.items())
     return Packet(BROADCAST_ID, Instruction.SYNC_WRITE, bytes((address, length)) + parameters)
 
 
 class Parser:
-    """Finds packets in a stream of bytes, whatever else is in it."""
+    """Finds packets in a stream of bytes that may hold other bytes, too."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -129,7 +128,7 @@ class Parser:
         return packets
 
     def clear(self) -> None:
-        """Forget the beginning of a packet: its rest will not come any more."""
+        """Forget the beginning of a packet whose rest has not come."""
         self._pending.clear()
 
     @property

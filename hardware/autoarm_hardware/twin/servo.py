@@ -1,4 +1,4 @@
-"""One STS3215: its memory, and what writing to it does to the joint it turns."""
+"""One STS3215: its memory, and what writing to it does to its joint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autoarm_hardware.twin.protocol import Status
 _LIVE: Final = (REGISTERS["Present_Position"].address, REGISTERS["Goal_Position_2"].end)
 _CENTRE: Final = TICKS // 2
 _CALIBRATE: Final = 128
-"""Written to Torque_Enable, it makes the present position the centre."""
+"""The value that makes the present position the centre when it is written to Torque_Enable."""
 _STALL_CURRENT: Final = 2.7 / 0.0065
 """2.7 A (datasheet, 12 V) in units of Present_Current."""
 
@@ -29,10 +29,10 @@ class Mode(IntEnum):
 
 
 class Motion(NamedTuple):
-    """How a joint moves now, as its servo's sensors see it.
+    """The motion of a joint, as its servo's sensors measure it.
 
     Attributes:
-        position: Ticks, not wrapped at the encoder's turn.
+        position: Ticks, not wrapped at a full turn.
         velocity: Ticks/s.
         load: Torque of the motor, as a fraction of stall torque, -1 to 1.
     """
@@ -43,12 +43,12 @@ class Motion(NamedTuple):
 
 
 class Drive(NamedTuple):
-    """What a servo does to its joint.
+    """How a servo drives its joint.
 
     Attributes:
-        powered: Whether the motor holds; otherwise the joint is free but for its gears.
-        goal: Position to reach, ticks as in `Motion`; none in velocity mode.
-        speed: Ticks/s at which the goal is approached at most (0: no limit), or in velocity mode, signed, kept.
+        powered: Whether the motor is on; otherwise the joint moves freely, with the friction of its gears.
+        goal: Position to reach, ticks as in `Motion`; `None` in velocity mode.
+        speed: Largest speed towards the goal, ticks/s (0: no limit); in velocity mode the signed speed to keep.
         p: Value of P_Coefficient.
         d: Value of D_Coefficient.
         torque: Largest torque, as a fraction of stall torque.
@@ -63,24 +63,24 @@ class Drive(NamedTuple):
 
 
 class Joint(Protocol):
-    """What a servo turns and measures."""
+    """The joint that a servo drives and measures."""
 
     def motion(self) -> Motion:
-        """How it moves now."""
+        """Its present motion."""
         ...
 
     def drive(self, drive: Drive) -> None:
-        """From now on, be driven like this."""
+        """Drive it like this from now on."""
         ...
 
 
 @dataclass(frozen=True)
 class Condition:
-    """The servo's surroundings: volts, degrees C, and what its electronics complain of besides."""
+    """The servo's surroundings: volts, degrees C, and errors besides those that follow from them."""
 
     voltage: float = 12.0
     temperature: float = 30.0
-    complaint: Status = Status.OK
+    error: Status = Status.OK
 
 
 @lru_cache
@@ -96,10 +96,10 @@ def _writable(address: int, end: int) -> dict[str, Register]:
 class Servo:
     """Memory and firmware of one servo.
 
-    Two things that Feetech does not document are the twin's own choice: a servo whose torque is switched on holds
-    still, unless a goal was written while it was off; and a factory reset leaves the id as it is.
+    Two things that Feetech does not document are the twin's own choice: a servo whose torque is switched on keeps its
+    position, unless a goal was written while it was off; and a factory reset keeps the id.
 
-    Kept and read back, but without effect on the motion: I_Coefficient, dead zones, startup force, Acceleration,
+    These registers are stored, without effect on the motion: I_Coefficient, dead zones, startup force, Acceleration,
     Goal_Time, and the protections against overload and overcurrent, which a `Condition` raises instead.
     """
 
@@ -125,7 +125,7 @@ class Servo:
         return register.decode(int.from_bytes(self._memory[register.address : register.end], "little"))
 
     def __setitem__(self, name: str, value: int) -> None:
-        """Set a register as a write with an open lock does."""
+        """Set a register as a write does while Lock is 0."""
         lock, self._memory[REGISTERS["Lock"].address] = self._memory[REGISTERS["Lock"].address], 0
         register = REGISTERS[name]
         self.write(register.address, register.encode(value).to_bytes(register.size, "little"))
@@ -133,12 +133,12 @@ class Servo:
 
     @property
     def id(self) -> int:
-        """Its number on the bus."""
+        """Its id on the bus."""
         return self._memory[REGISTERS["ID"].address]
 
     @property
     def baud_rate(self) -> int:
-        """Bits/s at which it listens and answers."""
+        """Baud rate at which it receives and answers, bits/s."""
         return BAUD_RATES[self._memory[REGISTERS["Baud_Rate"].address]]
 
     @property
@@ -153,9 +153,9 @@ class Servo:
 
     @property
     def status(self) -> Status:
-        """What troubles it now."""
+        """Its present errors."""
         condition = self._condition
-        status = condition.complaint
+        status = condition.error
         decivolts = round(condition.voltage * 10)
         if not self["Min_Voltage_Limit"] <= decivolts <= self["Max_Voltage_Limit"]:
             status |= Status.VOLTAGE
@@ -165,7 +165,7 @@ class Servo:
 
     @property
     def condition(self) -> Condition:
-        """Its surroundings. Those that Unloading_Condition names switch the torque off."""
+        """Its surroundings; errors that Unloading_Condition names switch the torque off."""
         return self._condition
 
     @condition.setter
@@ -181,12 +181,12 @@ class Servo:
         """Bytes of the memory; beyond its end there are zeros."""
         end = address + length
         if address < _LIVE[1] and end > _LIVE[0]:
-            # Nearly every read is of the position alone, a thousand times a second.
+            # Most reads are of the position alone, a thousand times a second: the rest is measured only if asked for.
             self._measure(everything=end > REGISTERS["Present_Position"].end)
         return bytes(self._memory[address:end]).ljust(length, b"\0")
 
     def write(self, address: int, data: bytes) -> None:
-        """Write bytes. What is read-only or does not exist stays; what is too large becomes the largest value."""
+        """Write bytes. Read-only and unknown registers stay as they are; too large a value becomes the largest."""
         end = address + len(data)
         touched = _writable(address, end)
         was_on = self["Torque_Enable"] == 1
@@ -226,7 +226,7 @@ class Servo:
         self.power_up()
 
     def power_up(self) -> None:
-        """What happens when power comes: what was not saved is forgotten, and the joint is free."""
+        """Power comes on: values that were not saved are lost, and the motor is off."""
         self._memory[:EEPROM_END] = self._saved
         for name, register in REGISTERS.items():
             if register.address >= EEPROM_END:

@@ -1,6 +1,6 @@
-"""The twin's own hand: lays cube and box where they are asked for, and says when physics finds the one in the other.
+"""The twin as its own operator: places cube and box, and decides by its physics whether the cube is in the box.
 
-A person does that for a real arm. Over UDP on the loopback: a request in JSON, an answer in JSON.
+A person does that for a real arm. Requests and answers are JSON over UDP on the loopback interface.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gym_autoarm.scene import Scene
 from gym_autoarm.task import TaskMonitor
 
 Place = tuple[float, float, float]
-"""x, y, yaw."""
+"""x and y in metres, yaw in degrees."""
 
 _HOST: Final = "127.0.0.1"
 _LONGEST: Final = 4096
@@ -28,8 +28,8 @@ _PATIENCE: Final = 0.5
 """Seconds to wait for an answer, each time."""
 
 
-class Bystander:
-    """An operator of `PickIntoBoxEnv` who stands beside a simulated body, and knows what physics knows."""
+class SimulatedOperator:
+    """An operator of `PickIntoBoxEnv` that places the cube of a simulated body and reads success from its physics."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
@@ -38,16 +38,16 @@ class Bystander:
     def place(self, look: Callable[[], Frame], scene: Scene) -> None:
         """See `Operator`."""
         cube, box = scene.cube, scene.box
-        self.lay((cube.x, cube.y, cube.yaw), (box.x, box.y, box.yaw))
+        self.place_both((cube.x, cube.y, cube.yaw), (box.x, box.y, box.yaw))
 
-    def lay(self, cube: Place, box: Place) -> None:
-        """Put both there: metres, metres, degrees."""
-        self._body.set_box(*box)
-        self._body.lay(*cube)
+    def place_both(self, cube: Place, box: Place) -> None:
+        """Put the cube and the box there."""
+        self._body.place_box(*box)
+        self._body.place_cube(*cube)
         self._monitor = TaskMonitor(self._body.model, self._body.scene)
 
     def verdict(self) -> Verdict | None:
-        """Whether the cube has come to rest in the box."""
+        """`success` once the cube has come to rest in the box."""
         if self._monitor is None:
             return None
         self._monitor.update(self._body.data)
@@ -55,24 +55,24 @@ class Bystander:
 
 
 class TableServer:
-    """A bystander who can be asked from other processes; `fileno` is for `poll`."""
+    """A `SimulatedOperator` that other processes can use; `fileno` is for `poll`."""
 
     def __init__(self, body: Body) -> None:
-        self._bystander = Bystander(body)
+        self._operator = SimulatedOperator(body)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((_HOST, 0))
         self._socket.setblocking(False)
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The UDP port that it listens at."""
         return int(self._socket.getsockname()[1])
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def receive(self) -> None:
-        """Carry out one request; one that makes no sense is answered with what is wrong."""
+        """Carry out one request; the answer to an invalid one says what is wrong."""
         try:
             data, sender = self._socket.recvfrom(_LONGEST)
         except BlockingIOError:
@@ -89,16 +89,16 @@ class TableServer:
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if "cube" in request:
-            self._bystander.lay(_place(request["cube"]), _place(request["box"]))
+            self._operator.place_both(_place(request["cube"]), _place(request["box"]))
             return {}
-        return {"verdict": self._bystander.verdict()}
+        return {"verdict": self._operator.verdict()}
 
 
 class TableClient:
-    """An operator of `PickIntoBoxEnv` who has a twin lay the cube and say whether it is in the box.
+    """An operator of `PickIntoBoxEnv` that asks a twin's `TableServer`.
 
     Args:
-        port: Where the twin listens.
+        port: The UDP port that the twin listens at.
     """
 
     def __init__(self, port: int) -> None:

@@ -17,8 +17,8 @@ from typing import Final
 from autoarm_hardware.twin.bus import Bus
 from autoarm_hardware.twin.protocol import Parser
 
-_PATIENCE: Final = 0.05
-"""Seconds after which the rest of a packet is not waited for any more."""
+_TIMEOUT: Final = 0.05
+"""Seconds after which the beginning of a packet is dropped."""
 _CHUNK: Final = 4096
 # Linux tells a terminal's speed as a number in `struct termios2`, which Python's termios module does not know.
 _TCGETS2: Final = 0x802C542A
@@ -28,7 +28,7 @@ _TERMIOS2: Final = struct.Struct("@4I20B2I")
 class Terminal:
     """One bus behind a pseudo-terminal; `link` leads to it while it exists.
 
-    What the host sets as the line's speed counts: servos set to another one do not understand it.
+    The baud rate is the one that the host sets; servos set to another one receive nothing.
     """
 
     def __init__(self, bus: Bus, link: Path) -> None:
@@ -39,7 +39,7 @@ class Terminal:
         self._heard = 0.0
         self._due: list[tuple[float, int, bytes]] = []
         self._order = count()
-        # Held open at both ends: a terminal whose last user has left would report an error to its maker.
+        # Both ends stay open: without any user, reading from the host's end would fail.
         self._host, self._device = os.openpty()
         tty.setraw(self._device)
         os.set_blocking(self._host, False)
@@ -54,7 +54,7 @@ class Terminal:
             data = os.read(self._host, _CHUNK)
         except BlockingIOError:
             return
-        if self._parser.is_waiting and now - self._heard > _PATIENCE:
+        if self._parser.is_waiting and now - self._heard > _TIMEOUT:
             self._parser.clear()
         self._heard = now
         for request in self._parser.feed(data):
@@ -66,7 +66,7 @@ class Terminal:
         """Send the answers that are due."""
         while self._due and self._due[0][0] <= now:
             _, _, data = heapq.heappop(self._due)
-            # If nobody reads, it is lost: a real line would not wait either.
+            # If the host does not read, bytes are lost, as on a real line.
             with suppress(BlockingIOError):
                 os.write(self._host, data)
 
@@ -76,7 +76,7 @@ class Terminal:
         return self._due[0][0] if self._due else None
 
     def unplug(self) -> None:
-        """Pull the cable: the device is gone, and whoever uses it is told so by the system."""
+        """Remove the device, as pulling the cable does: programs that use it get an error from the system."""
         if self.is_plugged:
             self.is_plugged = False
             self.link.unlink(missing_ok=True)

@@ -180,7 +180,8 @@ def test_a_pause_leaves_no_gap(recording: tuple[Path, list[Person]]) -> None:
 def test_it_is_trained_on(
     recording: tuple[Path, list[Person]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autoarm.training.config import CPU, Phase
+    from autoarm.training.config import Phase
+    from autoarm.training.presets import CPU
     from autoarm.training.run import train
 
     monkeypatch.setenv("AUTOARM_CACHE", str(tmp_path / "cache"))

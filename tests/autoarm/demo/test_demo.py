@@ -22,7 +22,7 @@ from autoarm.demo.run import REFERENCE_POLICY, DemoOutput, DemoResult, check_fol
 from autoarm.evaluation.evaluate import evaluate
 from autoarm.policies import loading
 from autoarm.training.checkpoint import save_policy
-from autoarm.training.config import CPU
+from autoarm.training.presets import CPU
 from autoarm.training.processors import make_processors
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError

@@ -229,13 +229,13 @@ Promise.all([...document.querySelectorAll('video')].map(async video => {
 
 
 def test_plays_in_a_browser(browser: Any, report: Path) -> None:
-    browser.post("/url", url=report.as_uri())
-    assert browser.post("/execute/async", script=PLAY, args=[]) == [96, 96]
+    browser.get(report.as_uri())
+    assert browser.execute_async_script(PLAY) == [96, 96]
     pictures = "return [...document.images].map(image => image.complete && image.naturalWidth > 0)"
-    assert browser.post("/execute/sync", script=pictures, args=[]) == [True] * 4
+    assert browser.execute_script(pictures) == [True] * 4
     too_wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert browser.post("/execute/sync", script=too_wide, args=[]) == 0
+    assert browser.execute_script(too_wide) == 0
     requests = "return performance.getEntriesByType('resource').map(entry => entry.name)"
-    names = browser.post("/execute/sync", script=requests, args=[])
+    names = browser.execute_script(requests)
     assert [name for name in names if not name.startswith(("file:", "data:"))] == []
-    assert browser.post("/se/log", type="browser") == []
+    assert browser.get_log("browser") == []

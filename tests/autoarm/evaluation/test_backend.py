@@ -12,22 +12,23 @@ import pytest
 
 from autoarm.cli import main
 from autoarm.commands.eval import result_table
-from autoarm.evaluation.backend import REAL_ENV_ID, check_body, choose_robot
-from autoarm.evaluation.bench import Progress, bench
+from autoarm.evaluation.backend import REAL_ENV_ID, check_robot, choose_robot
+from autoarm.evaluation.bench import bench
+from autoarm.evaluation.engine import Progress
 from autoarm.evaluation.evaluate import evaluate
 from autoarm.evaluation.verify import verify
 from autoarm.leaderboard.entries import load_boards
 from autoarm.policies.loading import load_policy
 from autoarm.policies.scripted import NoOpPolicy, RandomPolicy
 from autoarm.results.journal import journal_path
-from autoarm.results.result import EpisodeRow, Result
+from autoarm.results.result import Result
 from autoarm.suite.real_table import doable_axes, left_out
 from autoarm.suite.suite import load_suite
 from autoarm_hardware.config import RobotConfig
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.twin.device import Settings
 from autoarm_hardware.twin.lockstep import LockstepTwin
-from autoarm_hardware.twin.table import Bystander
+from autoarm_hardware.twin.table import SimulatedOperator
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
 from gym_autoarm.scene import HOME, Box, Scene
@@ -59,7 +60,7 @@ class LockstepRobot:
     def make_env(self, **changes: Any) -> PickIntoBoxEnv:
         twin = LockstepTwin(self.folder, Settings(image_size=SIZE), cameras=False)
         self.twins.append(twin)
-        operator = Bystander(twin.arm.body)
+        operator = SimulatedOperator(twin.arm.body)
         self.made.append(PickIntoBoxEnv(robot=twin.robot, clock=twin.line, operator=operator, **changes))
         return self.made[-1]
 
@@ -121,20 +122,20 @@ def test_what_a_real_arm_cannot_know_is_left_open(robot: LockstepRobot) -> None:
 
 
 def test_interrupted_evaluation_stops_the_arm_and_goes_on(robot: LockstepRobot, tmp_path: Path) -> None:
-    journal = tmp_path / "result.json.journal.jsonl"
-    options: dict[str, Any] = {"episodes": 4, "image_size": SIZE, "time_limit": 2, "robot": robot, "journal": journal}
+    out = tmp_path / "result.json"
+    options: dict[str, Any] = {"episodes": 4, "image_size": SIZE, "time_limit": 2, "robot": robot, "out": out}
     # Two questions an episode: the third episode is interrupted.
     with pytest.raises(KeyboardInterrupt):
-        evaluate(Still(KeyboardInterrupt(), at=4), **options)
+        evaluate(Still(KeyboardInterrupt(), at=5), **options)
     assert robot.made
     assert robot.is_released
-    seen: list[EpisodeRow] = []
+    assert len(journal_path(out).read_text().splitlines()) == 3
+    seen: list[Progress] = []
     result = evaluate(Still(), progress=seen.append, **options)
-    assert [row.key for row in seen] == [row.key for row in result.rows]
+    assert [now.done for now in seen] == [2, 3, 4]
+    assert [now.row for now in seen[1:]] == result.rows[2:]
     assert len(result.rows) == 4
-    assert len(journal.read_text().splitlines()) == 5
-    before = evaluate(Still(), **options)  # all of it is known, and no arm is asked for
-    assert before.rows == result.rows
+    assert not journal_path(out).exists()
     assert len(robot.made) == 2
 
 
@@ -213,18 +214,18 @@ def test_policy_that_is_told_the_cube_at_every_step_is_refused(robot: LockstepRo
 
 def test_policy_of_another_arm_is_refused(robot: LockstepRobot) -> None:
     policy = load_policy("act-five-spots", image_size=SIZE)
-    check_body(robot, policy)
-    check_body(robot, RandomPolicy())  # it was trained on nothing
+    check_robot(robot, policy)
+    check_robot(robot, RandomPolicy())  # it was trained on nothing
     robot.rest = (0.0, -98.0, 72.0, 0.0, 90.0, 45.0)
     with pytest.raises(IncompatiblePolicyError, match=r"wrist_flex between 58 and 95, .* starts at 0"):
-        check_body(robot, policy)
+        check_robot(robot, policy)
 
 
 def test_dry_run_measures_nothing(robot: LockstepRobot) -> None:
     robot.dry_run = True
-    check_body(robot, RandomPolicy())
+    check_robot(robot, RandomPolicy())
     with pytest.raises(InvalidInputError, match="dry_run"):
-        check_body(robot, RandomPolicy(), kept=True)
+        check_robot(robot, RandomPolicy(), kept=True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from rich.console import Console
 from autoarm.cli import main
 from autoarm.commands.bench import bench_table
 from autoarm.commands.verify import report
-from autoarm.evaluation.bench import Progress, bench, episode_key
+from autoarm.evaluation.bench import bench, episode_key
+from autoarm.evaluation.engine import Progress
 from autoarm.evaluation.film_result import film_result
 from autoarm.evaluation.verify import choose_rows, verify
 from autoarm.policies.scripted import ExpertPolicy
@@ -205,7 +206,7 @@ def test_the_first_success_and_failure_of_each_axis_are_filmed(small, tmp_path, 
     def film(path: Path, scene: object, actions: Any, text: str) -> None:
         filmed[path.relative_to(tmp_path).as_posix()] = (len(actions), text)
 
-    monkeypatch.setattr("autoarm.evaluation.bench.film", film)
+    monkeypatch.setattr("autoarm.evaluation.engine.film", film)
 
     class Sometimes(ExpertPolicy):
         def plan(self, observation, info, seed):
@@ -230,7 +231,7 @@ def test_a_result_is_filmed_afterwards(first, small_file, tmp_path, monkeypatch)
         path.touch()
         made.append(path)
 
-    monkeypatch.setattr("autoarm.evaluation.bench.film", film)
+    monkeypatch.setattr("autoarm.evaluation.engine.film", film)
     before, file = Result.load(first), tmp_path / "expert.json"
     shutil.copy(first, file)
     assert film_result(file, suite=small_file, axes=["far"]) == made == [tmp_path / "expert" / "far-success.mp4"]
@@ -244,7 +245,7 @@ def test_a_result_is_filmed_afterwards(first, small_file, tmp_path, monkeypatch)
 
 def test_a_film_that_shows_another_end_than_its_row_is_thrown_away(first, small_file, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "autoarm.evaluation.bench.film", lambda path, *_: (path.parent.mkdir(exist_ok=True), path.touch())
+        "autoarm.evaluation.engine.film", lambda path, *_: (path.parent.mkdir(exist_ok=True), path.touch())
     )
     data = Result.load(first)
     changed = [data.rows[0].model_copy(update={"success": False, "failure": "dropped"}), *data.rows[1:]]

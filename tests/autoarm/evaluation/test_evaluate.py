@@ -17,6 +17,7 @@ from autoarm.evaluation.evaluate import evaluate
 from autoarm.evaluation.rollout import closest_approach, path_length, rollout
 from autoarm.policies.loading import load_policy
 from autoarm.policies.lookup import NearestPolicy
+from autoarm.results.journal import journal_path
 from autoarm.results.result import Result, group_intervals, success_interval
 from autoarm.statistics import wilson_interval
 from autoarm.suite.episodes import EVERYWHERE, Episode, plan_episodes
@@ -113,7 +114,8 @@ def test_rows_depend_on_the_seed_alone_and_not_on_the_processes(tmp_path, monkey
     here = evaluate("looking:Looker", **settings, seed=4)
     seen = []
     there = evaluate("looking:Looker", **settings, seed=4, workers=2, videos=tmp_path, progress=seen.append)
-    assert seen == here.rows
+    assert [now.done for now in seen] == list(range(6))
+    assert sorted((now.row for now in seen[1:]), key=here.rows.index) == here.rows
     assert [row.model_copy(update={"video": None}) for row in there.rows] == here.rows
     assert (there.overall, there.groups) == (here.overall, here.groups)
     assert all((tmp_path / row.video).is_file() for row in there.rows)
@@ -243,6 +245,28 @@ def test_settings_that_make_no_sense_are_refused(wrong):
         evaluate("no-op", **wrong)
 
 
+def test_an_interrupted_evaluation_goes_on_and_ends_the_same(tmp_path):
+    settings = {"episodes": 5, "image_size": SMALL, "time_limit": 20, "seed": 4}
+    whole = evaluate("expert", **settings)
+    out = tmp_path / "result.json"
+
+    def stop(now):
+        if now.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate("expert", **settings, out=out, progress=stop)
+    assert journal_path(out).is_file()
+    seen = []
+    resumed = evaluate("expert", **settings, out=out, progress=seen.append)
+    assert [now.done for now in seen] == [2, 3, 4, 5]
+    assert resumed.rows == whole.rows
+    assert Result.load(out).rows == whole.rows
+    assert not journal_path(out).exists()
+    evaluate("expert", **settings, out=out, progress=seen.append)  # what is finished is measured anew
+    assert seen[-1].done == 5
+
+
 # -- Videos and the command line ---------------------------------------------------------------------------------------
 
 
@@ -260,7 +284,7 @@ def test_the_first_success_and_failure_of_each_group_are_filmed(tmp_path, monkey
 
     spots = SceneDistribution(cube="spots", spots=("near-left", "centre"))
     result = evaluate(
-        Sometimes(), distribution=spots, episodes=4, time_limit=200, videos=tmp_path / "videos", relative_to=tmp_path
+        Sometimes(), distribution=spots, episodes=4, time_limit=200, videos=tmp_path / "videos", videos_from=tmp_path
     )
     assert [row.video for row in result.rows] == [
         "videos/near-left-failure.mp4",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoarm.evaluation.failure import Ending, beside_box, failure_mode
+from autoarm.evaluation.failure import EpisodeTrace, beside_box, failure_mode
 from autoarm.evaluation.rollout import mean_squared_jerk
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -27,7 +27,7 @@ BESIDE = (spec.BOX_POSITION[0], spec.BOX_POSITION[1] + 0.08, 0.015)
 def ending(stage, grasp_end, cube_end, nearest=AWAY, **changes):
     grasp = np.array([AWAY, nearest, grasp_end])
     cube = np.array([CUBE, CUBE, cube_end])
-    return Ending(stage, grasp, cube, Scene(), **changes)
+    return EpisodeTrace(stage, grasp, cube, Scene(), **changes)
 
 
 @pytest.mark.parametrize(

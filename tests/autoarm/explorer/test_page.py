@@ -77,13 +77,13 @@ def test_read_only_pages_have_nothing_that_saves(session: Session) -> None:
 
 @pytest.mark.parametrize("browser", [1200], indirect=True)
 def test_a_feature_is_named_in_a_browser(browser: Any, served: str, session: Session) -> None:
-    browser.post("/url", url=served)
-    assert browser.post("/execute/async", script=WAIT, args=["#moments img"])
-    assert browser.post("/execute/async", script=WAIT, args=["#curve img"])
+    browser.get(served)
+    assert browser.execute_async_script(WAIT, "#moments img")
+    assert browser.execute_async_script(WAIT, "#curve img")
     pictures = "return [...document.querySelectorAll('#moments img')].every(image => image.naturalWidth === 128)"
-    assert browser.post("/execute/sync", script=pictures, args=[])
-    assert browser.post("/execute/sync", script=ELSEWHERE, args=[]) == []
-    assert browser.post("/execute/async", script=NAME, args=["<b>the cube</b>"])
+    assert browser.execute_script(pictures)
+    assert browser.execute_script(ELSEWHERE) == []
+    assert browser.execute_async_script(NAME, "<b>the cube</b>")
     path = session.names.path
     for _ in range(200):
         if path.exists():

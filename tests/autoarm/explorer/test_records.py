@@ -41,7 +41,7 @@ def test_views_are_pictures_in_the_page(folder: Path) -> None:
     records = FeatureRecords.load(folder)
     assert views.gallery(records, 0, 3, per_episode=False).count("data:image/jpeg;base64,") == 3
     assert views.gallery(records, 0, 3, per_episode=False, moving=True).count("data:image/webp;base64,") == 3
-    assert "there at no observation" in views.gallery(records, 2, 3, per_episode=False)
+    assert "active at no observation" in views.gallery(records, 2, 3, per_episode=False)
     assert "data:image/png;base64," in views.curve(records, 0, 1)
     assert "data:image/png;base64," in views.table(records, 0)
     assert "100.0 % of the observations" in views.facts(records, 0)

@@ -13,15 +13,13 @@ LIMIT = 6e9
 
 # A process of its own, whose largest memory is that of this and nothing else. Linux counts it in KiB.
 SCRIPT = """
-import json, resource, tempfile, time
-from pathlib import Path
+import json, resource
 import numpy as np, torch
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies.act.configuration_act import ACTConfig
 from lerobot.policies.act.modeling_act import ACTPolicy
-from autoarm.interp.model.cache import cached_capture
 from autoarm.interp.model.capture import capture
-from autoarm.interp.model.intervene import intervene, replace, zero
+from autoarm.interp.model.intervene import intervene, replace
 from autoarm.interp.methods.memory import split_action
 from autoarm.interp.methods.recorder import record_attention
 from autoarm.interp.model.sites import sites
@@ -43,9 +41,6 @@ with intervene(policy, {"encoder.out": replace(found["encoder.out"])}):
     replaced = policy.predict_action_chunk(clean)
 with intervene(policy, {"decoder.self_attention": replace(found["decoder.0.self_attention"])}):
     inert = policy.predict_action_chunk(clean)
-with tempfile.TemporaryDirectory() as folder:
-    every = [name for name in sites(policy) if name.endswith(".mlp")]
-    cached_capture(Path(folder), policy, [clean, source] * 2, every, "noise")
 split = split_action(policy, clean)
 contributions = split.contributions()
 with record_attention(policy, encoder=True) as recorder:

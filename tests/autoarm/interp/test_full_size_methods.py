@@ -21,7 +21,7 @@ from autoarm.interp.methods.absorption import absorption
 from autoarm.interp.methods.attribution import action_target, curves, integrated_gradients, patch_sums
 from autoarm.interp.methods.knockout import heads, knock_out_parts, state_token
 from autoarm.interp.methods.lens import action_lens
-from autoarm.interp.methods.memory_units import unit_answers
+from autoarm.interp.methods.memory_units import unit_activations
 from autoarm.interp.methods.probes import collect_features
 from autoarm.interp.methods.token_mask import mask_tokens
 from autoarm.interp.model.tokens import token_layout
@@ -47,7 +47,7 @@ parts = [state_token(policy), heads(policy, "encoder.3.attention")[0]]
 knocked = knock_out_parts(policy, clean, source, parts, rng)
 masked = mask_tokens(policy, clean, [20], rng, draws=1)
 lens = action_lens(policy, clean, fit_translators(policy, [clean]))
-answers = unit_answers(policy, [clean, source])
+answers = unit_activations(policy, [clean, source])
 contributions = integrated_gradients(policy, one, target, other, steps=2, most_steps=2, together=2)
 importance = patch_sums(contributions.inputs, token_layout(policy, one))
 faithful = curves(policy, one, target, other, importance, rng, points=3, draws=1, together=2)

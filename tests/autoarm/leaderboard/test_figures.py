@@ -14,7 +14,7 @@ from autoarm.leaderboard.ranking import standings
 from autoarm.leaderboard.ranking_figure import ranking
 from autoarm.results.plots.axis_curves import MOST, axis_curves
 from autoarm.results.plots.failures import failures
-from autoarm.results.plots.success_map import success_map, success_map_by_group
+from autoarm.results.plots.success_map import success_map
 from autoarm.results.result import Result
 from gym_autoarm.errors import InvalidInputError
 
@@ -40,12 +40,10 @@ def drawn(results: list[Result]) -> dict[str, Drawn]:
         "ranking": ranking(standings(results)),
         "outcomes": failures(results),
         "map": success_map(results[:1]),
-        "maps": success_map_by_group(results[1]),
-        "outcomes by axis": failures(results[:1], groups=True),
     }
 
 
-@pytest.mark.parametrize("name", ["curves", "one curve", "ranking", "map", "maps", "outcomes", "outcomes by axis"])
+@pytest.mark.parametrize("name", ["curves", "one curve", "ranking", "map", "outcomes"])
 def test_nothing_is_cut_off(name: str, drawn: dict[str, Drawn]) -> None:
     figure = drawn[name][0]
     figure.draw_without_rendering()
@@ -66,13 +64,6 @@ def test_curves_go_through_the_rates_of_the_levels(results: list[Result], drawn:
     bounds = {round(float(y), 6) for y in band.get_paths()[0].vertices[:, 1]}
     assert {round(own.low, 6) for own in levels.values()} | {round(own.high, 6) for own in levels.values()} <= bounds
     assert len(rows) == sum(len(axis.levels) for axis in results[0].setting.suite.axes.values())  # type: ignore[union-attr]
-
-
-def test_maps_show_each_axis_by_itself(results: list[Result], drawn: dict[str, Drawn]) -> None:
-    figure, _ = drawn["maps"]
-    for panel, (axis, interval) in zip(figure.axes, results[1].groups.items(), strict=True):
-        shown = {str(each.get_label()).partition(" (")[0]: len(each.get_offsets()) for each in panel.collections}
-        assert (shown["success"], shown["success"] + shown["failure"]) == (interval.successes, interval.episodes), axis
 
 
 def test_map_shows_the_box_once(drawn: dict[str, Drawn]) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from autoarm.leaderboard.comparison import compare
 from autoarm.leaderboard.ranking import score, standings
+from autoarm.results.comparison import compare_results
 from autoarm.results.result import Result
 from autoarm.statistics import mcnemar_exact, stratified_bootstrap
 from gym_autoarm.errors import InvalidInputError
@@ -66,7 +66,7 @@ def test_comparison_is_of_shared_episodes(make_suite_result: MakeSuiteResult) ->
     shorter = Result.from_rows(
         second.policy, second.setting, second.platform, [row for row in second.rows[::-1] if row.index < 2], 1.0
     )
-    found = compare(first, shorter)
+    found = compare_results(first, shorter)
     assert {own.episodes for axis, own in found.axes.items() if axis in ("seen", "fresh")} == {2}
     for axis, own in found.axes.items():
         one = [row.success for row in first.rows if row.group == axis and row.index < 2]
@@ -82,7 +82,7 @@ def test_comparison_is_of_shared_episodes(make_suite_result: MakeSuiteResult) ->
 
 def test_comparison_of_a_policy_with_itself_shows_nothing(make_suite_result: MakeSuiteResult) -> None:
     result = make_suite_result("same", 0.6, 0.2)
-    found = compare(result, result)
+    found = compare_results(result, result)
     assert found.difference.low < found.difference.estimate == 0.0 < found.difference.high
     assert {own.adjusted for own in found.axes.values()} == {1.0}
 
@@ -90,4 +90,4 @@ def test_comparison_of_a_policy_with_itself_shows_nothing(make_suite_result: Mak
 def test_nothing_in_common_is_no_comparison(make_suite_result: MakeSuiteResult) -> None:
     first, second = make_suite_result("first", axes=["seen"]), make_suite_result("second", axes=["yaw"])
     with pytest.raises(InvalidInputError, match="share no episodes"):
-        compare(first, second)
+        compare_results(first, second)

@@ -169,7 +169,7 @@ def test_only_a_site_is_replaced(make_suite_result: MakeSuiteResult, tmp_path: P
 
 
 def ask(browser: Any, script: str) -> Any:
-    return browser.post("/execute/sync", script=script, args=[])
+    return browser.execute_script(script)
 
 
 def names(browser: Any, table: str) -> list[str]:
@@ -193,7 +193,7 @@ CLICK = "const all = document.querySelectorAll('{}'); all[all.length - 1].click(
 def test_sorts_filters_compares_and_plays(browser: Any, site: Path, results_folder: Path) -> None:
     results = {file.stem: Result.load(file) for file in results_folder.glob("five-spots-v1/*.json")}
 
-    browser.post("/url", url=(site / "index.html").as_uri())
+    browser.get((site / "index.html").as_uri())
     best_first = names(browser, ".ranking")
     assert set(best_first) == results.keys()
     ask(browser, CLICK.format(".ranking th:nth-child(2) button"))
@@ -214,7 +214,7 @@ def test_sorts_filters_compares_and_plays(browser: Any, site: Path, results_fold
     assert names(browser, ".ranking") == ["diffusion-five-spots"]
     assert ask(browser, "return document.querySelector('.count').textContent") == f"1 of {len(results)}"
 
-    browser.post("/url", url=(site / "five-spots-v1/compare.html").as_uri() + "#a=expert&b=no-op")
+    browser.get((site / "five-spots-v1/compare.html").as_uri() + "#a=expert&b=no-op")
     text = "return document.getElementById('verdict').textContent"
     assert ask(browser, text).startswith("expert is ahead of no-op: +100.0 points")
     ask(browser, CLICK.format("#swap"))
@@ -222,14 +222,14 @@ def test_sorts_filters_compares_and_plays(browser: Any, site: Path, results_fold
     cells = "return [...document.querySelectorAll('#comparison tbody tr')].map(row => row.cells[4].firstChild.data)"
     assert ask(browser, cells) == ["−100.0"] * (1 + len(results["expert"].groups))
 
-    browser.post("/url", url=(site / "five-spots-v1/policies/act-five-spots.html").as_uri())
-    assert browser.post("/execute/async", script=PLAY, args=[]) == [96, 4]
+    browser.get((site / "five-spots-v1/policies/act-five-spots.html").as_uri())
+    assert browser.execute_async_script(PLAY) == [96, 4]
     choose = "const axis = document.querySelector('.map-axis'); axis.value = 'yaw';"
     ask(browser, choose + "axis.dispatchEvent(new Event('change'))")
     own = results["act-five-spots"].groups["yaw"]
     counted = ask(browser, "return document.querySelector('.map-count').textContent")
     assert counted == f"{own.successes} of {own.episodes} in the box"
-    assert browser.post("/se/log", type="browser") == []
+    assert browser.get_log("browser") == []
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -249,13 +249,13 @@ def server(site: Path) -> Iterator[str]:
 def test_fits_the_screen_and_asks_only_its_own_server(browser: Any, site: Path, server: str) -> None:
     shown = ["index.html", "submit.html", "five-spots-v1/compare.html", "five-spots-v1/policies/act-five-spots.html"]
     for page in shown:
-        browser.post("/url", url=server + page)
+        browser.get(server + page)
         element = "document.documentElement"
         assert ask(browser, f"return {element}.scrollWidth - {element}.clientWidth") == 0, page
         requests = ask(browser, "return performance.getEntriesByType('resource').map(entry => entry.name)")
         assert f"{server}assets/site.css" in requests
         assert [name for name in requests if not name.startswith((server, "data:"))] == []
-        assert browser.post("/se/log", type="browser") == []
+        assert browser.get_log("browser") == []
 
 
 def test_comparisons_are_complete(site: Path) -> None:

@@ -13,8 +13,8 @@ from autoarm.policies.blind import BlindPolicy, mean_first_frames
 from autoarm.policies.describe import describe_policy
 from autoarm.policies.loading import load_policy
 from autoarm.policies.lookup import read_trajectories
-from autoarm.policies.nearest import CHUNK, NearestImagePolicy, NearestStatePolicy, Standardised, following, thumbnails
-from autoarm.policies.position_fed import PositionFedPolicy, planar, scene_features
+from autoarm.policies.nearest import CHUNK, NearestImagePolicy, NearestStatePolicy, Standardised, thumbnails
+from autoarm.policies.position_fed import PositionFedPolicy, planar_pose, scene_features
 from autoarm.policies.rbf import RbfPolicy
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -45,11 +45,6 @@ def test_the_nearest_row_is_the_one_at_the_least_distance(seed, count, size):
     scale = np.maximum(rows.std(axis=0), least)
     distances = np.linalg.norm((rows - value) / scale, axis=1)
     assert distances[Standardised(rows, least).nearest(value)] == pytest.approx(distances.min(), rel=1e-2, abs=1e-2)
-
-
-def test_a_chunk_does_not_run_into_the_next_episode():
-    assert following(5, 100, 4).tolist() == [5, 6, 7, 8]
-    assert following(97, 99, 4).tolist() == [97, 98, 98, 98]
 
 
 @pytest.mark.parametrize("policy_class", [NearestStatePolicy, NearestImagePolicy])
@@ -136,7 +131,7 @@ def test_without_a_grasp_all_is_stretched():
 
 def test_a_quarter_turn_of_the_cube_changes_nothing():
     pose = np.array([0.2, 0.1, 0.015, np.cos(np.radians(15)), 0, 0, np.sin(np.radians(15))])
-    assert planar(pose) == pytest.approx((0.2, 0.1, 30.0))
+    assert planar_pose(pose) == pytest.approx((0.2, 0.1, 30.0))
     one, other = (scene_features(0.2, 0.1, yaw, 0.17, -0.15) for yaw in (30.0, 120.0))
     np.testing.assert_allclose(one, other, atol=1e-12)
 

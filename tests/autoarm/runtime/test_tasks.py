@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import signal
@@ -15,9 +16,8 @@ from types import ModuleType
 import psutil
 import pytest
 
-from autoarm.runtime import ray_workers
 from autoarm.runtime.tasks import in_order, run_tasks
-from gym_autoarm.errors import AutoArmError, InvalidInputError
+from gym_autoarm.errors import AutoArmError, InvalidInputError, MissingDependencyError
 
 # In a module of its own, because processes that are spawned import what they are to do.
 WORK = '''
@@ -310,8 +310,8 @@ def test_an_end_from_outside_leaves_no_process_behind(work, traces, tmp_path, ho
 
 
 def test_without_ray_the_extra_is_named(work, traces, monkeypatch):
-    monkeypatch.setattr(ray_workers.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InvalidInputError, match=r"autoarm\[ray\]"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"autoarm\[ray\]"):
         run_tasks([1], work.Start(traces), ray="auto")
 
 

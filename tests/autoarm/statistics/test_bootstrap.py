@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from autoarm.statistics import cluster_bootstrap, paired_bootstrap, stratified_bootstrap
+from autoarm.statistics import cluster_bootstrap, stratified_bootstrap
 from autoarm.statistics.bootstrap import resampled_means
 from gym_autoarm.errors import InvalidInputError
 
@@ -43,13 +43,6 @@ def test_strata_are_resampled_apart_and_count_alike() -> None:
 
 def test_a_large_stratum_counts_no_more_than_a_small_one() -> None:
     assert stratified_bootstrap([[1.0] * 300, [0.0] * 2], np.random.default_rng(0), 10) == (0.5, 0.5, 0.5)
-
-
-def test_pairs_are_one_stratum_of_differences() -> None:
-    first, second = np.array([1, 1, 0, 1, 0]), np.array([1, 0, 0, 0, 1])
-    assert paired_bootstrap(first, second, np.random.default_rng(5), 300) == stratified_bootstrap(
-        [first - second], np.random.default_rng(5), 300
-    )
 
 
 def test_clusters_are_resampled_whole() -> None:

@@ -1,4 +1,4 @@
-"""What episodes can show: R's documented examples, and every outcome of a small comparison written out."""
+"""What episodes can show: every outcome of a small comparison written out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autoarm.statistics import detectable_difference, mcnemar_exact, paired_detectable_difference, paired_power
+from autoarm.statistics import mcnemar_exact, paired_detectable_difference, paired_episodes, paired_power
 from gym_autoarm.errors import InvalidInputError
-
-
-def test_unpaired_agrees_with_r() -> None:
-    # Examples of R's power.prop.test: n = 50, p1 = 0.5, power = 0.9 gives p2 = 0.8026;
-    # p1 = 0.5, p2 = 0.75, power = 0.9 gives n = 76.7.
-    assert 0.5 + detectable_difference(50, 0.5, power=0.9) == pytest.approx(0.8026, abs=5e-5)
-    assert detectable_difference(77, 0.5, power=0.9) < 0.25 < detectable_difference(76, 0.5, power=0.9)
 
 
 @pytest.mark.parametrize(("discordant", "difference", "alpha"), [(0.6, 0.5, 0.05), (0.5, 0.1, 0.2), (0.9, 0.9, 0.01)])
@@ -53,23 +46,36 @@ def test_close_to_the_normal_approximation_where_that_holds() -> None:
 def test_more_episodes_and_fewer_disagreements_show_more() -> None:
     assert paired_detectable_difference(400, 0.2) < paired_detectable_difference(100, 0.2)
     assert paired_detectable_difference(400, 0.1) < paired_detectable_difference(400, 0.4)
-    # Sharing episodes pays where policies agree on most.
-    assert paired_detectable_difference(400, 0.1) < detectable_difference(400, 0.5)
 
 
 def test_too_few_episodes_show_nothing() -> None:
     assert math.isnan(paired_detectable_difference(5, 0.9))
-    assert math.isnan(detectable_difference(2, 0.9))
 
 
 @pytest.mark.parametrize("arguments", [(0, 0.3), (10, 0.0), (10, 1.5), (10, 0.3, 1.0), (10, 0.3, 0.8, 0.0)])
 def test_impossible_questions_are_refused(arguments: tuple[float, ...]) -> None:
     with pytest.raises(InvalidInputError):
         paired_detectable_difference(*arguments)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError):
-        detectable_difference(*arguments)  # type: ignore[arg-type]
 
 
 def test_a_difference_is_no_larger_than_the_disagreement() -> None:
     with pytest.raises(InvalidInputError, match="difference"):
         paired_power(10, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("discordant", "difference", "alpha"), [(0.2, 0.05, 0.05), (0.9, 0.9, 0.01), (0.3, 0.1, 0.004)]
+)
+def test_number_of_episodes_is_just_enough(discordant: float, difference: float, alpha: float) -> None:
+    found = paired_episodes(discordant, difference, alpha=alpha)
+    assert found is not None
+    assert (
+        paired_power(found, discordant, difference, alpha)
+        >= 0.8
+        > paired_power(found - 1, discordant, difference, alpha)
+    )
+
+
+def test_no_number_of_episodes_shows_what_is_not_there() -> None:
+    assert paired_episodes(0.2, 0.0, most=5000) is None
+    assert paired_episodes(0.5, 0.1, most=50) is None

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoarm.statistics import clopper_pearson_interval, mcnemar_exact, paired_bootstrap, wilson_interval
+from autoarm.statistics import mcnemar_exact, wilson_interval
 from gym_autoarm.errors import InvalidInputError
 
 Z = 1.959963984540054  # the normal quantile of 0.975
@@ -22,18 +21,16 @@ def wilson_by_hand(successes: int, trials: int) -> tuple[float, float]:
 
 # R. G. Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I.
 NEWCOMBE = {
-    (81, 263): ((0.2553, 0.3662), (0.2527, 0.3676)),
-    (15, 148): ((0.0624, 0.1605), (0.0578, 0.1617)),
-    (0, 20): ((0.0, 0.1611), (0.0, 0.1684)),
-    (1, 29): ((0.0061, 0.1718), (0.0009, 0.1776)),
+    (81, 263): (0.2553, 0.3662),
+    (15, 148): (0.0624, 0.1605),
+    (0, 20): (0.0, 0.1611),
+    (1, 29): (0.0061, 0.1718),
 }
 
 
 @pytest.mark.parametrize(("counts", "published"), NEWCOMBE.items())
 def test_intervals_match_the_published_examples(counts, published):
-    wilson, exact = published
-    assert wilson_interval(*counts) == pytest.approx(wilson, abs=5e-5)
-    assert clopper_pearson_interval(*counts) == pytest.approx(exact, abs=5e-5)
+    assert wilson_interval(*counts) == pytest.approx(published, abs=5e-5)
 
 
 counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -51,10 +48,8 @@ def test_wilson_is_its_closed_form_and_holds_the_rate(count):
 @given(counts)
 def test_intervals_of_failures_mirror_those_of_successes(count):
     successes, trials = count
-    for interval in (wilson_interval, clopper_pearson_interval):
-        low, high = interval(successes, trials)
-        mirrored = interval(trials - successes, trials)
-        assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    low, high = wilson_interval(successes, trials)
+    assert wilson_interval(trials - successes, trials) == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
 def test_more_confidence_is_wider():
@@ -70,7 +65,7 @@ def test_impossible_counts_are_refused(count):
 
 def test_confidence_of_one_is_refused():
     with pytest.raises(InvalidInputError, match="confidence"):
-        clopper_pearson_interval(1, 2, 1.0)
+        wilson_interval(1, 2, 1.0)
 
 
 def test_mcnemar_counts_coin_flips():
@@ -87,34 +82,7 @@ def test_policies_that_never_differ_are_no_evidence():
     assert mcnemar_exact([True, False], [True, False]) == (1.0, 0, 0)
 
 
-def test_bootstrap_of_a_constant_difference_is_certain():
-    assert paired_bootstrap([1, 1, 1], [0, 0, 0], np.random.default_rng(0), resamples=50) == (1.0, 1.0, 1.0)
-
-
-def test_bootstrap_agrees_with_the_normal_approximation():
-    rng = np.random.default_rng(1)
-    first, second = rng.random(400) < 0.7, rng.random(400) < 0.5
-    difference = first.astype(float) - second
-    half = Z * difference.std() / math.sqrt(difference.size)
-    estimate, low, high = paired_bootstrap(first, second, np.random.default_rng(2), resamples=4000)
-    assert estimate == difference.mean()
-    assert (low, high) == pytest.approx((estimate - half, estimate + half), abs=0.1 * half)
-
-
-def test_bootstrap_repeats_with_its_generator_and_pairs():
-    rng = np.random.default_rng(3)
-    hard = rng.random(200)
-    first, second = hard + rng.normal(0, 0.01, 200), hard + 0.05
-    one = paired_bootstrap(first, second, np.random.default_rng(4), resamples=500)
-    assert one == paired_bootstrap(first, second, np.random.default_rng(4), resamples=500)
-    # What both find hard cancels: shuffling one of them away from its partner costs precision.
-    loose = paired_bootstrap(first, rng.permutation(second), np.random.default_rng(4), resamples=500)
-    assert one.high - one.low < (loose.high - loose.low) / 5
-
-
 @pytest.mark.parametrize(("first", "second"), [([1, 0], [1]), ([], []), ([[1]], [[0]])])
 def test_outcomes_that_do_not_pair_are_refused(first, second):
     with pytest.raises(InvalidInputError, match="pair up"):
         mcnemar_exact(first, second)
-    with pytest.raises(InvalidInputError, match="pair up"):
-        paired_bootstrap(first, second, np.random.default_rng(0))

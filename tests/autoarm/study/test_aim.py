@@ -7,7 +7,7 @@ import pytest
 
 from autoarm.interp.observations.rendered import ActionScale, RenderedFrames
 from autoarm.study.aim import Aim
-from autoarm.study.workspace import Looks
+from autoarm.study.workspace import PairedObservations
 from gym_autoarm import spec
 from gym_autoarm.scene import HOME
 
@@ -15,24 +15,24 @@ POINTS = [(0.20, 0.03), (0.17, 0.0), (0.25, 0.05)]
 
 
 @pytest.fixture(scope="module")
-def looks() -> Looks:
+def pairs() -> PairedObservations:
     cube = np.array([[x, y, 0.015, 1.0, 0.0, 0.0, 0.0] for x, y in POINTS])
     box = np.tile([*spec.BOX_POSITION, 0.0, 1.0, 0.0, 0.0, 0.0], (len(POINTS), 1))
     states = np.tile(np.asarray(HOME, np.float32), (len(POINTS), 1))
-    return Looks(
+    return PairedObservations(
         RenderedFrames({}, states, cube, box), POINTS, np.array([0, 2]), np.array([1, 0]), ["inside", "inside"]
     )
 
 
 @pytest.fixture(scope="module")
-def aim(looks: Looks) -> Aim:
-    return Aim(looks, ActionScale(np.zeros(6), np.full(6, 2.0)))
+def aim(pairs: PairedObservations) -> Aim:
+    return Aim(pairs, ActionScale(np.zeros(6), np.full(6, 2.0)))
 
 
-def test_the_aim_should_move_with_the_cube(looks: Looks, aim: Aim) -> None:
+def test_the_aim_should_move_with_the_cube(pairs: PairedObservations, aim: Aim) -> None:
     points = np.asarray(POINTS)
     # Linear over centimetres of a turning arm, and the expert grasps a little beside the middle.
-    assert aim.wanted == pytest.approx(points[looks.here] - points[looks.there], abs=0.004)
+    assert aim.wanted == pytest.approx(points[pairs.position] - points[pairs.nearest], abs=0.004)
 
 
 def test_the_aim_of_a_sum_is_the_sum_of_aims(aim: Aim) -> None:

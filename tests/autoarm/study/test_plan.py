@@ -12,7 +12,7 @@ import yaml
 from autoarm.study.plan import Effort, Study, load_study, study_names
 from autoarm.study.stages import STAGES, units
 from autoarm.study.workspace import Workspace, spot_name
-from autoarm.training.config import CPU
+from autoarm.training.presets import CPU
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import spot_position
@@ -76,7 +76,7 @@ def test_units_are_distinct_and_seed_by_seed(lookup_table: Study, tmp_path: Path
         names = [unit.name for unit in units(workspace, stage)]
         assert names
         assert len(set(names)) == len(names)
-    trained = [(unit.seed, unit.arm) for unit in units(workspace, "train")]
+    trained = [(unit.seed, unit.recipe) for unit in units(workspace, "train")]
     assert trained == sorted(trained, key=lambda pair: pair[0])
     assert len(trained) == sum(arm.seeds for arm in lookup_table.arms.values())
 
@@ -85,7 +85,7 @@ def test_every_criterion_asks_a_stage_that_measures_its_arm(lookup_table: Study,
     workspace = Workspace(lookup_table, lookup_table.effort["full"], tmp_path)
     for hypothesis in lookup_table.hypotheses.values():
         for criterion in hypothesis.criteria:
-            assert hypothesis.arm in {unit.arm for unit in units(workspace, criterion.stage)}
+            assert hypothesis.arm in {unit.recipe for unit in units(workspace, criterion.stage)}
 
 
 def test_the_digest_is_of_the_content(lookup_table: Study, tmp_path: Path) -> None:

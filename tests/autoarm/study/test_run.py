@@ -39,8 +39,8 @@ def test_every_stage_measures_every_arm_it_is_meant_for(ran: Path, tiny_study: S
     for stage, found in rows.items():
         arms = {row.arm for row in found}
         assert "end-to-end" in arms
-        assert ("untrained" in arms) == (STAGES[stage].of in ("all", "everybody"))
-        assert (set(tiny_study.controls) <= arms) == (STAGES[stage].of == "everybody")
+        assert ("untrained" in arms) == (STAGES[stage].covers in ("all", "everybody"))
+        assert (set(tiny_study.controls) <= arms) == (STAGES[stage].covers == "everybody")
     # The sum of the parts is the whole, the inert part carries nothing, the whole encoder everything.
     assert max(row.value for row in rows["mechanism"] if row.metric == "split_error" and row.value is not None) < 1e-4
     betas = {

@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from autoarm.evaluation.bench import episode_key
-from autoarm.evaluation.evaluate import PolicySource, run_episodes
+from autoarm.evaluation.engine import run_episodes
+from autoarm.evaluation.source import PolicySource
 from autoarm.results.result import level_intervals
 from autoarm.suite.draw import episode, plan_suite
 from autoarm.suite.episodes import Episode

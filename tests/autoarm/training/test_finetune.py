@@ -15,9 +15,10 @@ from lerobot.policies.act.modeling_act import ACTPolicy
 from safetensors.torch import load_file
 
 from autoarm.training.checkpoint import save_policy
-from autoarm.training.config import CPU, Phase
+from autoarm.training.config import Phase
 from autoarm.training.finetune import FinetuneConfig, Finetuner, finetune
 from autoarm.training.parts import parameters_of, part_names
+from autoarm.training.presets import CPU
 from autoarm.training.processors import make_processors
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError

@@ -12,12 +12,14 @@ import torch
 
 from autoarm.policies.lerobot import LeRobotPolicy, chunk_length
 from autoarm.training.backbone import load_backbone, load_into
-from autoarm.training.config import CPU, CPU_DIFFUSION, Phase, TrainConfig, with_backbone
+from autoarm.training.config import Phase, TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
 from autoarm.training.features import backbone_of, digest_of, feature_maps
+from autoarm.training.new_policy import new_policy, policy_config
+from autoarm.training.presets import CPU, CPU_DIFFUSION
 from autoarm.training.pretraining import PretrainConfig, pretrain
 from autoarm.training.scenes import LABELS, SceneRenderer, Scenes, render_scenes
-from autoarm.training.trainer import Trainer, new_policy, policy_config
+from autoarm.training.trainer import Trainer
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 

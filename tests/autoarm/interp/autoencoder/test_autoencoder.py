@@ -15,7 +15,7 @@ import torch
 from autoarm.interp.autoencoder.activations import TokenActivations, from_tokens, site_activations, to_tokens
 from autoarm.interp.autoencoder.metrics import action_loss, quality, recorded_chunks
 from autoarm.interp.autoencoder.model import SparseAutoencoder
-from autoarm.interp.autoencoder.splice import splice, steer
+from autoarm.interp.autoencoder.splice import scale_feature, splice
 from autoarm.interp.autoencoder.train import Kind, TrainOptions, train_autoencoder
 from autoarm.interp.methods.ablation import knock_out
 from autoarm.interp.model.capture import capture
@@ -103,7 +103,7 @@ def test_a_perfect_reconstruction_changes_nothing(site: str, two_cameras: ACTPol
     exact = perfect(site, channels)
     moved = knock_out(two_cameras, batch, {site: splice(two_cameras, exact)})[site]
     assert moved.max() < 1e-5
-    assert knock_out(two_cameras, batch, {site: steer(two_cameras, exact, 0, add=3.0)})[site].min() > 1e-5
+    assert knock_out(two_cameras, batch, {site: scale_feature(two_cameras, exact, 0, add=3.0)})[site].min() > 1e-5
     done = capture(two_cameras, [batch, batch], ["action"])["action"].values
     loss = action_loss(two_cameras, exact, [batch, batch], done)
     assert loss.recovered == pytest.approx(1, abs=1e-3)
@@ -132,7 +132,7 @@ def test_steering_takes_out_just_one_feature(two_cameras: ACTPolicy, observe: Ob
     batch = observe(two_cameras)
     exact = perfect("encoder.out", 32)
     before = capture(two_cameras, [batch], ["encoder.out"])["encoder.out"].values
-    after = steer(two_cameras, exact, 7).change(torch.from_numpy(before)).numpy()
+    after = scale_feature(two_cameras, exact, 7).change(torch.from_numpy(before)).numpy()
     expected = before.copy()
     expected[..., 7] = np.minimum(before[..., 7], 0)
     np.testing.assert_allclose(after, expected, atol=1e-6)

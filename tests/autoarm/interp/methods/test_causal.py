@@ -10,12 +10,20 @@ import pytest
 import torch
 from lerobot.policies.act.modeling_act import ACTPolicy
 
-from autoarm.interp.methods.absorption import absorption, state_in_pixels, used, with_states
-from autoarm.interp.methods.knockout import heads, knock_out_parts, mlps, random_units, removal, state_token, units
-from autoarm.interp.methods.steering import as_long, fit_probe, steer
-from autoarm.interp.methods.token_mask import attended, mask_tokens, most_attended, see_only
+from autoarm.interp.methods.absorption import absorption, responsive_share, state_in_pixels, with_states
+from autoarm.interp.methods.knockout import (
+    ablation_edit,
+    heads,
+    knock_out_parts,
+    mlps,
+    random_units,
+    state_token,
+    units,
+)
+from autoarm.interp.methods.steering import fit_probe, random_directions, steer
+from autoarm.interp.methods.token_mask import keep_tokens, mask_tokens, most_attended, token_attention
 from autoarm.interp.methods.tracing import ALL, DECODER_PARTS, PARTS, trace
-from autoarm.interp.model.cached_backbone import backbone_once
+from autoarm.interp.model.cached_backbone import precomputed_feature_maps
 from autoarm.interp.model.capture import capture
 from autoarm.interp.model.intervene import block, intervene
 from autoarm.interp.model.tokens import token_layout
@@ -27,7 +35,7 @@ Observe = Callable[..., dict[str, torch.Tensor]]
 def test_the_backbone_is_asked_once_and_nothing_changes(act: ACTPolicy, observe: Observe, unchanged: Any) -> None:
     batch = observe(act)
     expected = act.predict_action_chunk(batch)
-    with unchanged(act), backbone_once(act, batch) as (shown,):
+    with unchanged(act), precomputed_feature_maps(act, batch) as (shown,):
         assert torch.equal(act.predict_action_chunk(shown), expected)
 
 
@@ -91,7 +99,7 @@ def test_knockouts_are_measured_part_by_part(two_cameras: ACTPolicy, observe: Ob
 def test_removals_that_cannot_be_are_refused(two_cameras: ACTPolicy) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(InvalidInputError, match="needs captured values"):
-        removal(mlps(two_cameras)[0], "mean", None, rng)
+        ablation_edit(mlps(two_cameras)[0], "mean", None, rng)
     with pytest.raises(InvalidInputError, match="99 of 48 units"):
         random_units(two_cameras, "decoder.0.mlp", 99, rng)
     with pytest.raises(InvalidInputError, match="no units"):
@@ -117,13 +125,13 @@ def test_a_probes_direction_moves_the_action_as_the_cause_itself_does(two_camera
     assert np.abs(found.control.mean()) < 0.35
     assert 0 < found.norm[0] < 1
     # The reading moves by exactly what was asked for.
-    moved = probe.read(type(tokens)(tokens.axes, tokens.values[:1] + probe.push(change)))
+    moved = probe.read(type(tokens)(tokens.axes, tokens.values[:1] + probe.steering_vector(change)))
     np.testing.assert_allclose(moved - probe.read(tokens)[:1], change, atol=1e-3)
 
 
 def test_random_directions_are_as_long() -> None:
     change = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
-    random = as_long(change, np.random.default_rng(1))
+    random = random_directions(change, np.random.default_rng(1))
     np.testing.assert_allclose((random**2).sum(axis=(1, 2)), (change**2).sum(axis=(1, 2)), rtol=1e-5)
     assert not np.allclose(random, change)
 
@@ -144,7 +152,7 @@ def test_without_attention_in_the_encoder_the_state_goes_by_its_own_token(
     found = absorption(two_cameras, observe(two_cameras), torch.randn(2, 6))
     for name, share in (("direct", 1.0), ("indirect", 0.0), ("rest", 0.0), ("blocked", 1.0)):
         np.testing.assert_allclose(getattr(found, name), share, atol=1e-4, err_msg=name)
-    assert used(found) == 1.0
+    assert responsive_share(found) == 1.0
     assert found.means()["direct"] == pytest.approx(1.0, abs=1e-4)
 
 
@@ -167,7 +175,7 @@ def test_an_unused_state_is_not_called_absorbed(two_cameras: ACTPolicy, observe:
     np.testing.assert_array_equal(found.total, 0.0)
     assert np.isnan(found.direct).all()
     assert np.isnan(found.means()["indirect"])
-    assert used(found) == 0.0
+    assert responsive_share(found) == 0.0
 
 
 def test_the_state_is_read_off_pixels_only_where_attention_brought_it(two_cameras: ACTPolicy, observe: Observe) -> None:
@@ -200,7 +208,7 @@ def test_masking_is_blocking(two_cameras: ACTPolicy, observe: Observe) -> None:
     seen[:, [1, 5, 6]] = True
     site = "decoder.0.cross_attention.weights"
     chunks = []
-    for edit in (see_only(seen), see_only(seen[0]), block({"token": np.flatnonzero(~seen[0])})):
+    for edit in (keep_tokens(seen), keep_tokens(seen[0]), block({"token": np.flatnonzero(~seen[0])})):
         with intervene(two_cameras, {site: edit}):
             chunks.append(two_cameras.predict_action_chunk(batch))
     assert torch.equal(chunks[0], chunks[1])
@@ -224,7 +232,7 @@ def test_tokens_are_kept_and_hidden(two_cameras: ACTPolicy, observe: Observe) ->
 
 def test_attention_to_one_token_is_found_to_be_all_that_matters(two_cameras: ACTPolicy, observe: Observe) -> None:
     """All other tokens are the same, so that only how much attention the state's token gets can change the action."""
-    attention = attended(two_cameras, observe(two_cameras))
+    attention = token_attention(two_cameras, observe(two_cameras))
     np.testing.assert_allclose(attention.sum(axis=1), 1.0, atol=1e-5)
     planted = attention.copy()
     planted[0, 7], planted[1, 2] = 5.0, 5.0

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from lerobot.policies.act.modeling_act import ACTPolicy
 
-from autoarm.evaluation.evaluate import PolicySource, run_episodes
-from autoarm.interp.methods.edited_policy import DecodedFrom, EditedPolicy, Pushed, Seeing, Without
+from autoarm.evaluation.engine import run_episodes
+from autoarm.evaluation.source import PolicySource
+from autoarm.interp.methods.edited_policy import Ablate, EditedPolicy, MaskTokens, Steer
 from autoarm.interp.methods.knockout import Part, mlps
 from autoarm.interp.model.capture import capture
 from autoarm.interp.model.intervene import intervene, zero
@@ -37,7 +38,7 @@ def act(policy: EditedPolicy, seen: dict[str, object], seed: int = 3) -> np.ndar
 
 
 def test_it_acts_as_under_the_same_edit(checkpoint: Path, seen: dict[str, object]) -> None:
-    policy = EditedPolicy(str(checkpoint), [Without(Part("mlp", "decoder.mlp"))], image_size=SIZE)
+    policy = EditedPolicy(str(checkpoint), [Ablate(Part("mlp", "decoder.mlp"))], image_size=SIZE)
     assert isinstance(policy, Policy)
     edited = act(policy, seen)
     plain = policy.inner.act(seen, {})
@@ -48,40 +49,39 @@ def test_it_acts_as_under_the_same_edit(checkpoint: Path, seen: dict[str, object
 
 
 def test_every_recipe_acts_and_travels(checkpoint: Path, seen: dict[str, object]) -> None:
-    first = EditedPolicy(str(checkpoint), [Without(OUTPUT)], image_size=SIZE)
+    first = EditedPolicy(str(checkpoint), [Ablate(OUTPUT)], image_size=SIZE)
     inner: ACTPolicy = first.inner.policy
     part = mlps(inner)[0]
     batch = first.inner.batch(seen)
     reference = capture(inner, [batch], [part.site])[part.site]
     tokens = capture(inner, [batch], ["encoder.out"])["encoder.out"].values[0]
     plain = first.inner.act(seen, {})
-    recipes = [
-        Without(part, "mean", reference),
-        Without(part, "resample", reference),
-        Pushed("encoder.out", np.ones_like(tokens)),
-        Pushed("encoder.out", np.ones_like(tokens), random=True),
-        Seeing(3),
-        Seeing(3, top=False),
-        Seeing(3, hidden=True),
-        DecodedFrom(0),
+    interventions = [
+        Ablate(part, "mean", reference),
+        Ablate(part, "resample", reference),
+        Steer("encoder.out", np.ones_like(tokens)),
+        Steer("encoder.out", np.ones_like(tokens), random=True),
+        MaskTokens(3),
+        MaskTokens(3, top=False),
+        MaskTokens(3, hidden=True),
     ]
-    for recipe in recipes:
-        policy = EditedPolicy(str(checkpoint), [recipe], image_size=SIZE)
+    for intervention in interventions:
+        policy = EditedPolicy(str(checkpoint), [intervention], image_size=SIZE)
         policy._loaded = first.inner  # loading takes longest
         acted = act(policy, seen)
         # The mean and the resampled value of one observation are its own.
-        assert np.allclose(acted, plain, atol=1e-3) == isinstance(recipe, Without), recipe.label
+        assert np.allclose(acted, plain, atol=1e-3) == isinstance(intervention, Ablate), intervention.label
         again = pickle.loads(pickle.dumps(policy))  # noqa: S301 - as multiprocessing does
         assert again._loaded is None
         again._loaded = first.inner
         np.testing.assert_array_equal(act(again, seen), acted)
-        assert recipe.label in policy.name
+        assert intervention.label in policy.name
     assert describe_policy(first).config["edits"] == ["without chunk (zero)"]
     assert describe_policy(first).role == "control"
 
 
 def test_whole_episodes_are_run(checkpoint: Path) -> None:
-    policy = EditedPolicy(str(checkpoint), [Without(OUTPUT)], image_size=SIZE)
+    policy = EditedPolicy(str(checkpoint), [Ablate(OUTPUT)], image_size=SIZE)
     episodes = plan_episodes(SceneDistribution(cube="spots"), 2, 0)
     source = PolicySource(policy, image_size=SIZE, time_limit=10)
     done = list(run_episodes(source, policy, episodes))
@@ -94,7 +94,7 @@ def test_what_cannot_be_edited_is_refused(checkpoint: Path, seen: dict[str, obje
     with pytest.raises(InvalidInputError, match="nothing to change"):
         EditedPolicy(str(checkpoint), [])
     with pytest.raises(IncompatiblePolicyError, match="no ACT"):
-        EditedPolicy("expert", [Without(OUTPUT)]).reset(0, {})
-    twice = EditedPolicy(str(checkpoint), [Without(OUTPUT), Without(OUTPUT)], image_size=SIZE)
-    with pytest.raises(InvalidInputError, match="two recipes"):
+        EditedPolicy("expert", [Ablate(OUTPUT)]).reset(0, {})
+    twice = EditedPolicy(str(checkpoint), [Ablate(OUTPUT), Ablate(OUTPUT)], image_size=SIZE)
+    with pytest.raises(InvalidInputError, match="two interventions"):
         act(twice, seen)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lerobot.policies.act.modeling_act import ACTPolicy
 
-from autoarm.interp.methods.memory_units import episodes_served, field_scores, triggers, unit_answers, variance_parts
+from autoarm.interp.methods.memory_units import episode_spread, field_scores, triggers, unit_activations
 from autoarm.interp.model.capture import capture
 from gym_autoarm.errors import InvalidInputError
 
@@ -19,7 +19,7 @@ Observe = Callable[..., dict[str, torch.Tensor]]
 def test_answers_are_the_keys_put_together(two_cameras: ACTPolicy, observe: Observe) -> None:
     batches = [observe(two_cameras, seed, 3) for seed in range(3)]
     keys = capture(two_cameras, batches, ["decoder.mlp.keys"])["decoder.mlp.keys"].values
-    found = unit_answers(two_cameras, batches)
+    found = unit_activations(two_cameras, batches)
     np.testing.assert_allclose(found.mean, keys.mean(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(found.peak, keys.max(axis=1))
     first = triggers(found, 2)
@@ -47,27 +47,8 @@ def test_smooth_fields_are_told_from_lookups() -> None:
 def test_episodes_that_a_unit_serves() -> None:
     episode = np.repeat(np.arange(4), [3, 5, 2, 9])
     answers = np.stack([episode == 2, np.ones(19), episode < 2, np.zeros(19)], axis=1).astype(float)
-    found = episodes_served(answers, episode)
+    found = episode_spread(answers, episode)
     np.testing.assert_allclose(found.effective[:3], [1, 4, 2])
     assert found.share[0].tolist() == [0, 0, 1, 0]
     np.testing.assert_allclose(found.share[1], 0.25)
     assert np.isnan(found.share[3]).all()
-
-
-def test_what_answers_vary_with() -> None:
-    rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(5), 4)
-    slot, group, both = rng.normal(size=6), rng.normal(size=5), rng.normal(size=(5, 6))
-    both -= both.mean(axis=0) + both.mean(axis=1, keepdims=True) - both.mean()
-    planted = {
-        "slot": np.tile(slot, (20, 1)),
-        "group": np.tile(group[groups][:, None], (1, 6)),
-        "interaction": both[groups],
-    }
-    keys = np.stack([*planted.values(), np.ones((20, 6)), sum(planted.values()) + rng.normal(size=(20, 6))], axis=2)
-    parts = variance_parts(keys, groups)
-    for number, name in enumerate(planted):
-        assert parts[name][number] == pytest.approx(1.0)
-    assert np.isnan(parts["slot"][3])
-    np.testing.assert_allclose(sum(part[[0, 1, 2, 4]] for part in parts.values()), 1.0)
-    assert all(part[4] > 0.02 for part in parts.values())

@@ -27,10 +27,9 @@ from autoarm.interp.methods.probes import (
     random_weights,
     ridge_path,
     score_above,
-    transfer_fold,
 )
 from autoarm.interp.model.capture import capture
-from autoarm.interp.observations.probe_data import LabelledFrames
+from autoarm.interp.observations.probe_data import FrameLabels
 from gym_autoarm.errors import InvalidInputError
 
 Observe = Callable[..., dict[str, torch.Tensor]]
@@ -39,13 +38,13 @@ EPISODES, STEPS = 20, 12
 
 
 @pytest.fixture(scope="module")
-def labels() -> LabelledFrames:
+def labels() -> FrameLabels:
     """Made up: 20 episodes of 12 frames at 20 places of the table."""
     rng = np.random.default_rng(0)
     episode = np.repeat(np.arange(EPISODES), STEPS)
     step = np.tile(np.arange(STEPS), EPISODES)
     start = rng.uniform(size=(EPISODES, 2))[episode].astype(np.float32)
-    return LabelledFrames(
+    return FrameLabels(
         index=np.arange(len(episode)),
         episode=episode,
         step=step,
@@ -60,7 +59,7 @@ def labels() -> LabelledFrames:
     )
 
 
-def test_a_planted_feature_is_found_and_its_control_is_not(labels: LabelledFrames) -> None:
+def test_a_planted_feature_is_found_and_its_control_is_not(labels: FrameLabels) -> None:
     rng = np.random.default_rng(1)
     directions = rng.normal(size=(9, 50))
     known = np.concatenate([labels.cube, labels.state, 3 * labels.grasped[:, None]], axis=1)
@@ -80,7 +79,7 @@ def test_a_planted_feature_is_found_and_its_control_is_not(labels: LabelledFrame
     assert abs(scores["noise", "grasped"].score - 0.5) < 0.15
 
 
-def test_an_episodes_fingerprint_is_no_knowledge_of_its_cube(labels: LabelledFrames) -> None:
+def test_an_episodes_fingerprint_is_no_knowledge_of_its_cube(labels: FrameLabels) -> None:
     """What a leaky split takes for the cube's position, and a control task for a label of its own."""
     rng = np.random.default_rng(2)
     fingerprint = rng.normal(size=(EPISODES, 40))[labels.episode] + 0.01 * rng.normal(size=(len(labels), 40))
@@ -139,16 +138,9 @@ def test_no_group_is_on_both_sides() -> None:
         assert not set(groups[train]) & set(groups[test])
         tested[test] += 1
     assert (tested == 1).all()
-    ((train, test),) = transfer_fold(groups, [0, 1], [5])
-    assert set(groups[train]) == {0, 1}
-    assert set(groups[test]) == {5}
     for broken in (lambda: group_folds(np.zeros(9)), lambda: group_folds(groups, 9)):
         with pytest.raises(InvalidInputError, match="cannot be split"):
             broken()
-    with pytest.raises(InvalidInputError, match="both sides"):
-        transfer_fold(groups, [0, 1], [1])
-    with pytest.raises(InvalidInputError, match="0 to test on"):
-        transfer_fold(groups, [0], [99])
 
 
 def test_control_labels_come_from_one_other_episode_in_its_order() -> None:
@@ -236,7 +228,7 @@ def test_random_weights_are_another_policy_of_the_same_shape(two_cameras: ACTPol
     assert one.predict_action_chunk(observe(two_cameras)).shape == (2, 5, 6)
 
 
-def test_rows_that_do_not_fit_are_refused(labels: LabelledFrames) -> None:
+def test_rows_that_do_not_fit_are_refused(labels: FrameLabels) -> None:
     with pytest.raises(InvalidInputError, match="3 rows for 240 frames"):
         probe_sites({"site": np.zeros((3, 2), np.float32)}, labels, ["cube"])
     with pytest.raises(InvalidInputError, match="targets"):

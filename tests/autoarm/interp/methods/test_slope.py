@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lerobot.policies.act.modeling_act import ACTPolicy
 
 from autoarm.interp.methods.memory import split_action
-from autoarm.interp.methods.slope import inside_hull, memorisation, slope, split_changes, split_slopes
+from autoarm.interp.methods.slope import inside_hull, slope, split_changes, split_slopes
 from gym_autoarm.errors import InvalidInputError
 
 Observe = Callable[..., dict[str, torch.Tensor]]
@@ -71,7 +71,6 @@ def test_slopes_of_the_parts_sum_to_that_of_the_action(two_cameras: ACTPolicy, o
     whole = slope(here.action, there.action, there.action + wanted)
     assert sum(part.overall for part in parts.values()) == pytest.approx(whole.overall, abs=1e-5)
     np.testing.assert_allclose(sum(part.each for part in parts.values()), whole.each, atol=1e-5)
-    assert memorisation(parts, parts) == dict.fromkeys(parts, 0.0)
     with pytest.raises(InvalidInputError, match="pairs"):
         split_changes(here, split_action(two_cameras, observe(two_cameras, 0, 2)))
 

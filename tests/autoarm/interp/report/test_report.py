@@ -95,11 +95,11 @@ def test_shares_and_parts_sum_to_one(page: Path) -> None:
 
 
 def test_it_fits_a_phone_and_a_desk(browser: Any, page: Path) -> None:
-    browser.post("/url", url=page.as_uri())
+    browser.get(page.as_uri())
     too_wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert browser.post("/execute/sync", script=too_wide, args=[]) == 0
+    assert browser.execute_script(too_wide) == 0
     loaded = "return [...document.images].every(image => image.complete && image.naturalWidth > 0)"
-    assert browser.post("/execute/sync", script=loaded, args=[])
+    assert browser.execute_script(loaded)
 
 
 def test_sections_are_a_function_each(

@@ -104,19 +104,11 @@ def test_rates_are_those_of_the_results(results: list[Result]) -> None:
     ]
 
 
-def test_rates_by_group(results: list[Result]) -> None:
-    _, rows = rates(results, by_group=True)
-    spots = [row for row in rows if row["policy"] == "expert" and row["block"].startswith("cube at")]
-    assert [row["group"] for row in spots] == ["near-right", "near-left", "far-right", "far-left", "centre"]
-    assert sum(row["episodes"] for row in spots) == 10
-
-
-@pytest.mark.parametrize("name", ["map", "rates", "groups", "attention"])
+@pytest.mark.parametrize("name", ["map", "rates", "attention"])
 def test_nothing_is_cut_off(name: str, results: list[Result]) -> None:
     drawers = {
         "map": lambda: success_map(results[:2]),
         "rates": lambda: rates(results),
-        "groups": lambda: rates(results, by_group=True),
         "attention": lambda: attention_figure(*attention()),
     }
     assert not cut_off(drawers[name]()[0])

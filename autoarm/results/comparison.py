@@ -1,4 +1,4 @@
-"""Two policies on the episodes that both ran."""
+"""Two results compared on the episodes that both ran."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.leaderboard.ranking import wider
 from autoarm.results.result import Result
 from autoarm.statistics import (
     Estimate,
@@ -17,6 +16,7 @@ from autoarm.statistics import (
     mean_paired_difference,
     paired_difference,
     stratified_bootstrap,
+    wider,
 )
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
@@ -25,17 +25,17 @@ Outcomes = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class AxisComparison:
-    """Two policies on one axis.
+class PairedAxis:
+    """Two policies on the shared episodes of one axis.
 
     Attributes:
-        episodes: Shared by the two.
-        both: Of these, how many both did.
-        only_first: How many only the first did.
-        only_second: How many only the second did.
-        difference: Of the rates, first minus second, with its 95 % interval.
-        p_value: McNemar's, exact.
-        adjusted: The same after Holm's correction over the axes.
+        episodes: Number of shared episodes.
+        both: Number of episodes on which both policies succeeded.
+        only_first: Number of episodes on which only the first policy succeeded.
+        only_second: Number of episodes on which only the second policy succeeded.
+        difference: Success rate of the first minus that of the second, with its 95 % interval.
+        p_value: The p-value of McNemar's exact test.
+        adjusted: The p-value after Holm's correction over the axes.
     """
 
     episodes: int
@@ -48,27 +48,29 @@ class AxisComparison:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two policies on one suite.
+class PairedResults:
+    """Two policies on the shared episodes of all axes.
 
     Attributes:
-        axes: Those that both ran, with shared episodes.
-        difference: Mean over these axes of the differences, with its 95 % interval.
+        first: Name of the first policy.
+        second: Name of the second policy.
+        axes: The axes that have shared episodes.
+        difference: Mean of the axes' differences, with its 95 % interval.
     """
 
     first: str
     second: str
-    axes: dict[str, AxisComparison]
+    axes: dict[str, PairedAxis]
     difference: Estimate
 
 
-def compare(first: Result, second: Result, axes: Iterable[str] | None = None) -> Comparison:
-    """Compare two results row by row, joined on group, level, index and seed.
+def compare_results(first: Result, second: Result, axes: Iterable[str] | None = None) -> PairedResults:
+    """Compare two results row by row, paired by group, level, index and seed.
 
     Args:
         first: One result.
         second: Another one, on the same suite.
-        axes: Which, in this order; by default those of the first.
+        axes: Axes to compare, in this order; by default those of the first.
 
     Raises:
         InvalidInputError: If the two share no episodes.
@@ -78,12 +80,13 @@ def compare(first: Result, second: Result, axes: Iterable[str] | None = None) ->
     if not chosen:
         raise InvalidInputError(
             f"{first.policy.name} and {second.policy.name} share no episodes",
+            field="rows",
             cure="measure both on the same suite, version and axes",
         )
     tests = [mcnemar_exact(*shared[axis]) for axis in chosen]
     adjusted = holm([test.p_value for test in tests])
     compared = {
-        axis: AxisComparison(
+        axis: PairedAxis(
             episodes=shared[axis][0].size,
             both=int(np.sum(shared[axis][0] & shared[axis][1])),
             only_first=test.only_first,
@@ -99,7 +102,7 @@ def compare(first: Result, second: Result, axes: Iterable[str] | None = None) ->
     won, lost = [test.only_first for test in tests], [test.only_second for test in tests]
     closed = mean_paired_difference(won, lost, [difference.size for difference in differences])
     overall = wider(closed, stratified_bootstrap(differences, rng))
-    return Comparison(first.policy.name, second.policy.name, compared, overall)
+    return PairedResults(first.policy.name, second.policy.name, compared, overall)
 
 
 def shared_outcomes(first: Result, second: Result) -> dict[str, tuple[Outcomes, Outcomes]]:

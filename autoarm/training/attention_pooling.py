@@ -6,16 +6,16 @@ import torch
 from torch import Tensor, nn
 
 
-class TokenReader(nn.Module):
-    """Reads numbers off a backbone's maps as ACT's decoder does: attention over all tokens, then a straight line.
+class AttentionPooling(nn.Module):
+    """Predicts numbers from a backbone's maps as ACT's decoder does: attention over all tokens, then a linear layer.
 
     A head of several layers lets a backbone hide what it has seen where only such a head finds it again; a transformer
     that is then to learn from fifty demonstrations does not.
 
     Args:
-        tokens: Of all cameras together.
-        channels: Of a token.
-        numbers: To read; each has a head of attention of its own.
+        tokens: Number of tokens, all cameras together.
+        channels: Channels of a token.
+        numbers: How many numbers are predicted; each has attention weights of its own.
     """
 
     def __init__(self, tokens: int, channels: int, numbers: int) -> None:

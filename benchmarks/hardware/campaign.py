@@ -1,6 +1,6 @@
-"""Faults by the thousand: a guarded arm on a virtual line, and a witness of what reaches its servos.
+"""Campaigns of faults against a guarded arm on a virtual line, whose bus checks every goal that reaches the servos.
 
-Physics is not needed for it: joints go to their goals at a constant speed.
+There is no physics: joints go to their goals at a constant speed. `faults.py` runs it.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from gym_autoarm.rng import stream
 from gym_autoarm.scene import HOME
 
 STEP: Final = 10.0
-"""Degrees: the step limit of campaigns, small enough for a command built on a stale reading to be out of it."""
+"""The step limit of campaigns, degrees: so small that a command built on an old reading exceeds it."""
 _STEPS: Final = 40
 _SPEED: Final = 180.0
-"""Degrees a second of the joints."""
+"""Speed of the joints, degrees a second."""
 _ROUNDING: Final = 0.2
-"""Degrees between a goal and the same in whole ticks, once for the reading and once for the command."""
+"""Degrees of rounding to whole ticks, once of the reading and once of the command."""
 _FRESH: Final = 0.03
-"""Seconds from the moment when servos were asked where they are to the command built on their answers, at most."""
+"""Most seconds from the request for positions to the command built on their answers."""
 _LAST: Final = 0.065
-"""The same of the goal at which the arm is held in the end."""
+"""Most seconds from the request for positions to the goal at which the arm is held in the end."""
 _COASTING: Final = 4.0
-"""Degrees that a joint may go on after an interruption until it is held: the time of a few exchanges at `_SPEED`."""
+"""Degrees that a joint may move after an interruption until it is held: a few exchanges at `_SPEED`."""
 _STOP_TIME: Final = 0.1
 """Seconds in which the arm must have been stopped."""
 _NOISES: Final = ("lost", "dropped", "truncated", "corrupted", "wrong_checksum", "late")
@@ -57,15 +57,15 @@ KINDS: Final = (
     "interrupt",
     "interrupt in an exchange",
 )
-"""What campaigns are about."""
+"""The kinds of faults; a campaign injects one of them."""
 
 
 class _PolicyError(Exception):
-    """What a policy may raise."""
+    """An exception out of a policy."""
 
 
 class _Joint:
-    """Goes to its goal at a constant speed."""
+    """A joint that goes to its goal at a constant speed."""
 
     def __init__(self, ticks: float, ticks_per_second: float) -> None:
         self.ticks = ticks
@@ -89,7 +89,7 @@ class _Joint:
 
 
 class _CountingNoise(NoiseMaker):
-    """Noise that knows how much of it there was."""
+    """Noise that counts its faults."""
 
     count = 0
 
@@ -104,8 +104,18 @@ class _CountingNoise(NoiseMaker):
         return arrived
 
 
+def goal_ticks(request: Packet) -> NDArray[np.float64]:
+    """The goals of a sync write, in the order of the servos' ids, ticks."""
+    goal, parameters = REGISTERS["Goal_Position"], request.parameters
+    ticks = {
+        parameters[start]: goal.decode(int.from_bytes(parameters[start + 1 : start + 3], "little"))
+        for start in range(2, len(parameters), 3)
+    }
+    return np.array([ticks[servo] for servo in sorted(ticks)], np.float64)
+
+
 class _WitnessedBus(Bus):
-    """A bus that tells when the servos answer where they are, and of every goal before any servo sees it."""
+    """A bus that reports every request for positions, and every goal before the servos receive it."""
 
     witness: Callable[[NDArray[np.float64]], None] | None = None
     on_reading: Callable[[], None] = staticmethod(lambda: None)
@@ -116,11 +126,7 @@ class _WitnessedBus(Bus):
         if request.code == Instruction.SYNC_READ and parameters[0] == present.address:
             self.on_reading()
         if request.code == Instruction.SYNC_WRITE and parameters[0] == goal.address and self.witness is not None:
-            ticks = {
-                parameters[start]: goal.decode(int.from_bytes(parameters[start + 1 : start + 3], "little"))
-                for start in range(2, len(parameters), 3)
-            }
-            self.witness(np.array([ticks[servo.id] for servo in self.servos], np.float64))
+            self.witness(goal_ticks(request))
         return super().answer(request, baud_rate)
 
 
@@ -150,7 +156,7 @@ class BenchArm:
 
     @property
     def position(self) -> NDArray[np.float64]:
-        """Where the joints truly are, `(6,)` in the contract's units."""
+        """True joint positions, `(6,)` in the contract's units."""
         return (np.array([joint.ticks for joint in self.joints]) - self._encoders.zero) / self._encoders.scale
 
     def advance(self, seconds: float) -> None:
@@ -163,7 +169,7 @@ class BenchArm:
         goal = (ticks + offsets - self._encoders.zero) / self._encoders.scale
         if (goal < spec.ACTION_LOW - 0.1).any() or (goal > spec.ACTION_HIGH + 0.1).any():
             self.violations.append(f"a goal beyond the limits: {goal.round(1)}")
-        # Against where the arm truly was when it was last asked: a command built on an older answer shows.
+        # Compared with the arm's true position at the last request, so that a command built on an older answer fails.
         way = goal - self._asked_position
         if (np.abs(way) > STEP + _ROUNDING).any():
             self.violations.append(f"a goal too far from where the arm was when asked: {way.round(1)}")
@@ -186,14 +192,14 @@ def _driver(calibration: Any) -> Any:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one campaign.
+    """The outcome of one campaign.
 
     Attributes:
         kind: One of `KINDS`.
-        faults: How many were injected.
-        steps: Commands that were sent.
-        error: What the arm was stopped with, if it was.
-        violations: What must never happen, and did.
+        faults: Number of injected faults.
+        steps: Number of commands sent.
+        error: The exception that stopped the arm; `None` if it was not stopped.
+        violations: The safety rules that were broken.
     """
 
     kind: str
@@ -205,7 +211,7 @@ class Outcome:
 
 @dataclass
 class Summary:
-    """Of many campaigns."""
+    """Counts over many campaigns."""
 
     campaigns: int = 0
     faults: int = 0
@@ -215,7 +221,7 @@ class Summary:
     violations: list[str] = field(default_factory=list)
 
     def add(self, seed: int, outcome: Outcome) -> None:
-        """Count one more."""
+        """Add the outcome of one campaign."""
         self.campaigns += 1
         self.faults += outcome.faults
         self.commands += outcome.steps
@@ -225,7 +231,7 @@ class Summary:
 
 
 def campaigns(faults: int, seed: int = 0, progress: Callable[[Summary], None] = lambda summary: None) -> Summary:
-    """Run campaigns of all kinds in turn, from `seed` on, until so many faults were injected."""
+    """Run campaigns of all kinds in turn, with seeds from `seed` on, until `faults` faults were injected."""
     summary = Summary()
     while summary.faults < faults:
         number = seed + summary.campaigns
@@ -235,7 +241,7 @@ def campaigns(faults: int, seed: int = 0, progress: Callable[[Summary], None] = 
 
 
 def campaign(seed: int, kind: str) -> Outcome:
-    """Drive an arm to and fro while faults of a kind befall it, and see whether it is left as it should be."""
+    """Drive an arm to random goals while faults of a kind are injected, and check how it is left."""
     rng = stream(seed, "campaign")
     noise = _CountingNoise(_noise(kind, rng), seed, "line")
     arm = BenchArm(noise)
@@ -248,7 +254,7 @@ def campaign(seed: int, kind: str) -> Outcome:
         sleep=arm.line.sleep,
         now=arm.line.now,
     )
-    moment, victim = int(rng.integers(_STEPS)), int(rng.integers(len(arm.servos)))
+    moment, target = int(rng.integers(_STEPS)), int(rng.integers(len(arm.servos)))
     goal = np.array(HOME)
     steps, error, ended, injected = 0, None, 0.0, 0
     left = arm.position
@@ -262,7 +268,7 @@ def campaign(seed: int, kind: str) -> Outcome:
                     sent = goal
                     if step == moment and kind not in (*_NOISES, "mixed"):
                         injected = 1
-                        sent = _inject(arm, kind, victim, goal)
+                        sent = _inject(arm, kind, target, goal)
                     guard.send(sent)
                     steps += 1
                     guard.watch()
@@ -291,32 +297,32 @@ def _noise(kind: str, rng: np.random.Generator) -> Noise:
     return Noise()
 
 
-def _inject(arm: BenchArm, kind: str, victim: int, goal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Let it happen, and say what the policy asks for."""
+def _inject(arm: BenchArm, kind: str, target: int, goal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inject a fault, and return the goal that the policy sends."""
     match kind:
         case "silent":
-            arm.bus.silent.add(arm.servos[victim].id)
+            arm.bus.silent.add(arm.servos[target].id)
         case "held up":
-            arm.line.hold_up(seconds=0.01 + 0.01 * victim, lag=0.045 + 0.04 * victim)
+            arm.line.hold_up(seconds=0.01 + 0.01 * target, lag=0.045 + 0.04 * target)
         case "unplug":
             arm.line.is_plugged = False
         case "not a number":
             goal = goal.copy()
-            goal[victim] = np.nan
+            goal[target] = np.nan
         case "exception":
             raise _PolicyError("out of memory")
         case "interrupt":
             raise KeyboardInterrupt
         case "interrupt in an exchange":
-            arm.line.interrupt_in = 1 + 4 * victim
+            arm.line.interrupt_in = 1 + 4 * target
         case _:
             (condition,) = [condition for name, condition in CONDITIONS.items() if name == kind]
-            arm.servos[victim].condition = condition
+            arm.servos[target].condition = condition
     return goal
 
 
 def _unclear(problem: BaseException) -> list[str]:
-    """What an error leaves open: servo, register, cure."""
+    """What is missing from an error: servo, register or cure."""
     if isinstance(problem, ServoError):
         names_register = any(name in (problem.field or "") for name in REGISTERS)
         if not ("servo" in (problem.field or "") and names_register and problem.cure):

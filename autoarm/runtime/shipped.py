@@ -1,0 +1,36 @@
+"""YAML files that this installation carries, found by name, or a person's own, found by path."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from gym_autoarm.errors import InvalidInputError
+
+
+def shipped_names(package: str) -> list[str]:
+    """Names of the YAML files in a package, without their endings."""
+    return sorted(Path(each.name).stem for each in files(package).iterdir() if each.name.endswith(".yaml"))
+
+
+def find_yaml(package: str, reference: str | Path, kind: str) -> Path:
+    """The file that `reference` names.
+
+    Args:
+        package: Where the shipped files lie.
+        reference: The name of one of them, or the path of another YAML file, which need not exist.
+        kind: What such a file holds, for the error: `suite`.
+
+    Raises:
+        InvalidInputError: If it is neither.
+    """
+    names = shipped_names(package)
+    if str(reference) in names:
+        return Path(str(files(package))) / f"{reference}.yaml"
+    if Path(reference).suffix in (".yaml", ".yml"):
+        return Path(reference)
+    raise InvalidInputError(
+        f"there is no {kind} {str(reference)!r}",
+        field=kind,
+        cure=f"choose from {', '.join(names)}, or name a YAML file",
+    )
