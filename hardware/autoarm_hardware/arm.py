@@ -85,7 +85,7 @@ def make_robot(
 
 
 def driver_missing(error: ImportError) -> MissingDependencyError:
-    """What to say if LeRobot's driver of an arm cannot be had."""
+    """The error for a driver of LeRobot's that is not installed."""
     return missing_extra(error.name or "LeRobot's driver for this arm", "koch", field="type")
 
 
