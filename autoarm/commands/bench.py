@@ -36,9 +36,9 @@ class Bench:
     axis: Annotated[tyro.conf.UseAppendAction[list[str]], tyro.conf.arg(metavar="NAME")] = field(default_factory=list)
     """An axis of the suite; repeat it for several. All by default."""
     size: Literal["quick", "standard", "full"] = "standard"
-    """How many episodes, as the suite says; a larger size begins with the episodes of a smaller one."""
+    """Number of episodes, as the suite says; a larger size begins with the episodes of a smaller one."""
     episodes: int | None = None
-    """Instead of a size: how many at every level."""
+    """Episodes at every level, instead of a size."""
     dataset: Path | None = None
     """Folder of demonstrations, for the baselines that are made from them."""
     workers: int = 1

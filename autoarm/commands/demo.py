@@ -18,9 +18,9 @@ class Demo:
     policy: str = "act-five-spots"
     """A shipped policy, a checkpoint folder, a baseline, or module:Class."""
     seed: int = 0
-    """Of demonstrations and episodes."""
+    """Random seed of demonstrations and episodes."""
     episodes: int = 10
-    """For each policy, at the training spots and again anywhere in the work area."""
+    """Episodes of each policy at the training spots, and as many again anywhere in the work area."""
     image_size: tuple[int, int] = (480, 640)
     """Height and width of the frames."""
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class Eval:
     """Measure how often a policy puts the cube in the box.
 
+    With --out, a run that was interrupted goes on by the same command.
+
     Example: autoarm eval outputs/act-five-spots --episodes 50 --cube everywhere --out outputs/everywhere.json
     """
 
@@ -33,9 +35,9 @@ class Eval:
     """A checkpoint folder, a baseline (expert, random, no-op, replay, nearest, nearest-state, nearest-image, rbf,
     position-fed, blind:CHECKPOINT), a shipped policy, or module:Class."""
     episodes: int = 50
-    """How many, in all."""
+    """Episodes in all."""
     seed: int = 0
-    """Of the run; the same seed gives every policy the same scenes."""
+    """Random seed; the same seed gives every policy the same scenes."""
     cube: Literal["spots", "everywhere"] = "spots"
     """Where the cube lies: at the five training spots, or anywhere in the work area."""
     out: Path | None = None
@@ -58,7 +60,7 @@ class Eval:
     """Detector that `autoarm interp ood` fitted to this policy: says, once an episode, when what it sees is unlike its
     training data."""
     body: Literal["sim", "real"] = "sim"
-    """The simulated arm, or a real one. With --out, a real run that was interrupted goes on by the same command."""
+    """The simulated arm, or a real one."""
     robot: Path | None = None
     """With --body real: the arm's file (YAML), which also says how large frames are. `autoarm twin --dir DIR` writes
     DIR/robot.yaml."""

@@ -20,13 +20,13 @@ class Film:
     file: tyro.conf.Positional[Path]
     """What `autoarm bench` or `autoarm eval` wrote; it is written again, naming the videos."""
     axis: tuple[str, ...] = ()
-    """Which axes; all by default."""
+    """Axes to film; all by default."""
     policy: str | None = None
     """Where the policy is, if it is not where the result says."""
     suite: str | None = None
-    """The same of the suite: a YAML file."""
+    """YAML file of the suite, if it is not shipped with autoarm."""
     dataset: Path | None = None
-    """The same of the demonstrations that a baseline is made from."""
+    """Folder of the demonstrations that a baseline is made from, if they are not where the result says."""
     workers: int = 1
     """Processes."""
     device: str = "cpu"

@@ -36,9 +36,9 @@ class Finetune:
     demonstrations: int | None = None
     """How many of the dataset's episodes to learn from, evenly spread over it; all by default."""
     rank: int = 16
-    """Of the adapters, for the part lora."""
+    """Rank of the adapters, for the part lora."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
 
     def run(self) -> int:
         """Fine-tune and say where the policy is."""

@@ -20,7 +20,7 @@ class Leaderboard:
     results: Path = Path("benchmarks/results")
     """Folder with result files of `autoarm bench`, at any depth, videos beside them."""
     title: str = "AutoArm leaderboard"
-    """Of the site."""
+    """Title of the site."""
 
     def run(self) -> int:
         """Build it and say where it is."""

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeasuredScene:
-    """Of the simulated arm: what was measured of a real one."""
+    """Files that make the simulated cameras and arm like measured real ones."""
 
     top: Path | None = None
-    """Where the top camera is: a file of `autoarm align`."""
+    """File with the place of the top camera, which `autoarm align` writes."""
     lateral: Path | None = None
-    """Where the lateral camera is, likewise."""
+    """File with the place of the lateral camera, which `autoarm align` writes."""
     body: Path | None = None
-    """How the arm answers: a file of `autoarm twin-check --fit`."""
+    """File that says how the arm answers, which `autoarm twin-check --fit` writes."""
 
     def __bool__(self) -> bool:
         return any((self.top, self.lateral, self.body))

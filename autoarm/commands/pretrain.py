@@ -25,7 +25,7 @@ class Pretrain:
     workers: int = 1
     """Processes that render."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
 
     def run(self) -> int:
         """Render, train, and say how well it sees."""

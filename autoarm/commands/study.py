@@ -81,7 +81,7 @@ class Report:
     study: tyro.conf.Positional[str] = "lookup-table-v1"
     """Name of a study, or a YAML file."""
     quick: bool = False
-    """Of the quick run."""
+    """Work on the quick run."""
     out: Path | None = None
     """Folder with what was found; by default as in `autoarm study run`."""
 
@@ -110,13 +110,13 @@ class Film:
     study: tyro.conf.Positional[str] = "lookup-table-v1"
     """Name of a study, or a YAML file."""
     quick: bool = False
-    """Of the quick run."""
+    """Work on the quick run."""
     out: Path | None = None
     """Folder with what was found; by default as in `autoarm study run`."""
     work: Path | None = None
     """Folder for demonstrations and policies; by default as in `autoarm study run`."""
     seed: int = 0
-    """Of the training run whose policy is tuned."""
+    """Training seed of the policy that is tuned."""
 
     def run(self) -> int:
         """Make the films and write the pages."""

@@ -59,7 +59,7 @@ class Train:
     feature_noise: float | None = None
     """Augmentation: standard deviation of the noise on the backbone's feature maps, in their standard deviations."""
     seed: int = 0
-    """Of the weights and the order of the samples."""
+    """Random seed of the weights and of the order of the samples."""
     device: str = "auto"
     """Torch device, such as cpu or cuda."""
     save_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 500

@@ -32,7 +32,7 @@ class TwinCheck:
     spot: str = "centre"
     """Where the expert believes the cube to be: a name, or x:y in metres."""
     seed: int = 0
-    """Of the expert's style."""
+    """Random seed of the expert's style."""
     dataset: Path | None = None
     """Folder of recordings: one's actions are replayed with --robot, and its states are what the arm did without."""
     episode: int = 0

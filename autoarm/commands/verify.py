@@ -32,13 +32,13 @@ class Verify:
     sample: int | None = None
     """How many rows, drawn at random; all by default."""
     seed: int = 0
-    """Of the sample."""
+    """Seed that draws the sample."""
     policy: str | None = None
     """Where the policy is, if it is not where the result says."""
     suite: str | None = None
-    """The same of the suite: a YAML file."""
+    """YAML file of the suite, if it is not shipped with autoarm."""
     dataset: Path | None = None
-    """The same of the demonstrations that a baseline is made from."""
+    """Folder of the demonstrations that a baseline is made from, if they are not where the result says."""
     workers: int = 1
     """Processes."""
     ray: str | None = None

@@ -57,7 +57,7 @@ def cached_frames(
     """All frames of a dataset, uint8 `(frames, cameras, height, width, 3)`, read-only and memory-mapped.
 
     Args:
-        info: Of a dataset that `autoarm.data.dataset.check_dataset` has passed.
+        info: A dataset, as `autoarm.data.dataset.check_dataset` returns it.
         image_size: Height and width to resize to.
         progress: Called with the frames done and the frames in all, counted over the cameras.
         root: Folder for the cache; `cache_root()` by default.

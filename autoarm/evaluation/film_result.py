@@ -30,10 +30,10 @@ def film_result(
     Args:
         file: What `autoarm bench` or `autoarm eval --out` wrote; it is written again, naming the videos.
         axes: Those that are filmed; all by default.
-        policy: Where it is, if not where the result says.
-        suite: The same of a suite that is not shipped.
-        dataset: The same of the demonstrations that a baseline is made from.
-        device: Of torch, for a checkpoint.
+        policy: Where the policy is, if not where the result says.
+        suite: YAML file of a suite that is not shipped.
+        dataset: Folder of the demonstrations that a baseline is made from, if it was moved.
+        device: Torch device of a checkpoint.
         workers: Processes.
         progress: Called with the films made and the films in all.
 

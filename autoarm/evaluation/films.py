@@ -31,9 +31,9 @@ def plan_films(
     """The films of a run.
 
     Args:
-        name: Of the policy, for captions.
-        rows: Of all episodes.
-        folder: For the videos.
+        name: The policy's name, for captions.
+        rows: Rows of all episodes.
+        folder: Folder for the videos.
         groups: Those that are filmed; all by default.
     """
     first: dict[tuple[str, bool], int] = {}

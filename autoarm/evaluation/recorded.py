@@ -50,10 +50,10 @@ def open_recorded(
 
     Args:
         file: What `autoarm bench` or `autoarm eval --out` wrote.
-        policy: Where it is, if not where the result says.
-        suite: The same of a suite that is not shipped.
-        dataset: The same of the demonstrations that a baseline is made from.
-        device: Of torch, for a checkpoint.
+        policy: Where the policy is, if not where the result says.
+        suite: YAML file of a suite that is not shipped.
+        dataset: Folder of the demonstrations that a baseline is made from, if it was moved.
+        device: Torch device of a checkpoint.
 
     Raises:
         InvalidFileError: If the file is not what was written, or does not say what its suite and rows say.

@@ -34,7 +34,7 @@ def rollout(env: Env, policy: Policy, episode: Episode, table: Scene | None = No
     """Run one episode. What the policy raises, and actions that must not reach the motors, end it with an error.
 
     Args:
-        env: Of any frame size; `cameras=False` will do for a policy that does not look.
+        env: An environment of any frame size; `cameras=False` will do for a policy that does not look.
         policy: Asked for a chunk, which is executed whole, again and again.
         episode: Where to start.
         table: The same scene as a real table shows it, if that is another.

@@ -85,11 +85,11 @@ def verify(
     Args:
         file: What `autoarm bench` or `autoarm eval --out` wrote.
         sample: How many rows, drawn by `seed`; all by default.
-        seed: Of the sample.
-        policy: Where it is, if not where the result says.
-        suite: The same of a suite that is not shipped.
-        dataset: The same of the demonstrations that a baseline is made from.
-        device: Of torch, for a checkpoint.
+        seed: Seed that draws the sample.
+        policy: Where the policy is, if not where the result says.
+        suite: YAML file of a suite that is not shipped.
+        dataset: Folder of the demonstrations that a baseline is made from, if it was moved.
+        device: Torch device of a checkpoint.
         workers: Processes, here or in the cluster.
         ray: Address of a Ray cluster, or `auto`.
         progress: Called before the first episode and after each.

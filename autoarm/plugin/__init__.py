@@ -27,7 +27,7 @@ class AutoArmEnv(EnvConfig):  # type: ignore[misc]
     Attributes:
         spots: Where the cube lies: `everywhere` in the work area, `five`, or names of spots joined by commas.
         episode_length: Steps before an episode is truncated.
-        observation_height: Of a frame, pixels.
+        observation_height: Height of a frame, pixels.
         observation_width: Likewise.
     """
 

@@ -83,7 +83,7 @@ class PolicyRecord(StrictModel):
         kind: What it is, such as `act`, `scripted` or `lookup`.
         role: Whether it competes, or bounds and explains those that do.
         path: Where it was found, as it was given.
-        sha256: Of the checkpoint's weights, absent for what has none.
+        sha256: Digest of the checkpoint's weights; absent for what has none.
         config: Its settings.
     """
 
@@ -125,7 +125,7 @@ class Setting(StrictModel):
 
     Attributes:
         distribution: How scenes were drawn; empty where a suite says it.
-        seed: Of the run; 0 where a suite says it.
+        seed: Seed of the run; 0 where the suite has its own.
         suite: The suite, where there was one.
     """
 

@@ -139,7 +139,7 @@ class _Worker[T, R]:
     """A process that does one task after another."""
 
     index: int
-    """Of the task it is at."""
+    """Number of the task it is doing."""
 
     def __init__(self, start: Callable[[], Callable[[T], R]]) -> None:
         # Spawned rather than forked: neither torch's threads nor a GL context survive a fork.

@@ -138,7 +138,7 @@ class Variation(StrictModel):
 
     Attributes:
         distractors: Other objects on the table.
-        surface: Of the table; of several, one is drawn.
+        surface: Table tops; if there are several, one is drawn.
         image_noise: Standard deviation, grey levels.
     """
 
@@ -179,8 +179,8 @@ class Axis(StrictModel):
     Attributes:
         title: For tables and figures.
         about: What it asks, in a sentence.
-        seed: Of all its draws.
-        unit: Of its levels' values.
+        seed: Seed of everything that is drawn for the axis.
+        unit: Unit of its levels' values.
         episodes: A level's.
         levels: By name, in order of difficulty where there is one; `""` alone for an axis without steps.
     """
@@ -239,7 +239,7 @@ class Suite(StrictModel):
 
     @cached_property
     def sha256(self) -> str:
-        """Of the content: comments and layout of the file do not matter."""
+        """SHA-256 of the content: comments and layout of the file do not matter."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 

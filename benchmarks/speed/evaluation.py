@@ -42,7 +42,7 @@ class Options:
     policy: str = "act-five-spots"
     """A shipped policy, or a checkpoint folder."""
     episodes: int = 20
-    """Of a round."""
+    """Episodes of a round."""
     rounds: int = 3
     """How often everything is measured."""
     json: Path | None = None

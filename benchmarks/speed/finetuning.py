@@ -40,7 +40,7 @@ class Options:
     demonstrations: int = 10
     """How many are learnt from."""
     steps: int = 20
-    """Of training the whole network, in a round; the MLP alone takes ten times as many."""
+    """Steps of training the whole network, in a round; the MLP alone takes ten times as many."""
     rounds: int = 5
     """How often everything is measured."""
     json: Path | None = None

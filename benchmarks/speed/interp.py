@@ -50,13 +50,13 @@ class Options:
     rounds: int = 7
     """How often every way is measured."""
     steps: int = 10
-    """Of a round."""
+    """Steps of a round."""
     json: Path | None = None
     """File for the numbers."""
     dataset: Path | None = None
     """LeRobotDataset folder, for the video of an episode."""
     frames: int = 300
-    """Of the video; taken from several episodes where one has not so many."""
+    """Frames of the video; taken from several episodes where one has not so many."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Options:
     """
 
     steps: int = 10
-    """Of each, in a round."""
+    """Steps of each, in a round."""
     rounds: int = 5
     """How often both are measured."""
     json: Path | None = None

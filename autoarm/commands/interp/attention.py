@@ -28,7 +28,7 @@ class Attention:
     out: Path = Path("outputs/attention")
     """Folder for the video and the data."""
     episode: int = 0
-    """Of the dataset; with --live the seed of the scene."""
+    """Number of the episode in the dataset; with --live the seed of the scene."""
     live: bool = False
     """Let the policy act."""
     body: Literal["sim", "real"] = "sim"
@@ -36,7 +36,7 @@ class Attention:
     robot: Path | None = None
     """With --body real: the arm's file (YAML). `autoarm twin --dir DIR` writes DIR/robot.yaml."""
     layer: int = -1
-    """Of the decoder; -1 is the last."""
+    """Decoder layer; -1 is the last."""
     head: int | None = None
     """One head; the mean over all by default."""
     slot: int | None = None

@@ -32,11 +32,11 @@ class Report:
     scenes: int = 10
     """Scenes of each axis of the benchmark to draw, for how the policy tells new ones."""
     positions: int = 7
-    """Of the cube along each side of the work area, where sections draw it at places of their choice."""
+    """Places of the cube along each side of the work area, in the sections that draw it at places of their choice."""
     episodes: int = 0
     """In which to let the policy act with parts taken out, each way; none by default."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     device: str = "cpu"
     """Torch device, such as cpu or cuda."""
 

@@ -43,7 +43,7 @@ class Sae:
     episodes: int = 0
     """Episodes to act in simulation, with the reconstruction and without; none by default."""
     seed: int = 0
-    """Of everything random."""
+    """Random seed."""
     device: str = "cpu"
     """Torch device for the policy, such as cpu or cuda."""
 

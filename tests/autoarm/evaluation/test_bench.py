@@ -18,7 +18,7 @@ from rich.console import Console
 from autoarm.cli import main
 from autoarm.commands.bench import bench_table
 from autoarm.commands.verify import report
-from autoarm.evaluation.bench import bench, episode_key
+from autoarm.evaluation.bench import bench
 from autoarm.evaluation.engine import Progress
 from autoarm.evaluation.film_result import film_result
 from autoarm.evaluation.verify import choose_rows, verify
@@ -69,7 +69,7 @@ def edited(path: Path, change: Callable[[dict[str, Any]], None], reseal: bool, t
 def test_the_result_holds_the_suite_and_its_rows(first, small):
     result = Result.load(first)
     counts = small.counts("quick", None)
-    assert [row.key for row in result.rows] == [episode_key(each) for each in plan_suite(small, counts)]
+    assert [row.key for row in result.rows] == [each.key for each in plan_suite(small, counts)]
     assert list(result.groups) == ["still", "far"]
     assert list(result.levels) == ["far/near", "far/far"]
     record = result.setting.suite
