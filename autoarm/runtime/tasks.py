@@ -1,8 +1,8 @@
 """Independent tasks over several processes, on one machine or, through Ray, on several.
 
 A process that dies (killed by hand, by the system for want of memory, by a crash in native code) is replaced and its
-task done again; whoever stops asking for results stops the processes. These are our own for that: `concurrent.futures` and
-loky give up the whole pool when one of its processes is killed and do not say which task it was at, and pebble's
+task done again; whoever stops asking for results stops the processes. These are our own for that: `concurrent.futures`
+and loky give up the whole pool when one of its processes is killed and do not say which task it was at, and pebble's
 processes share one queue, whose lock a killed process can take with it. Here each has a pipe of its own.
 """
 
