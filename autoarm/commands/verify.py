@@ -21,8 +21,8 @@ _SHOWN = 20
 class Verify:
     """Run a result again and compare it row by row.
 
-    On the platform that the result names the rows must be identical; on another one the success rate must lie within
-    the interval of the recorded one. Exit code 1 if it is not so.
+    On the platform that the result names the rows must be identical; on another one success must not differ by more
+    than chance (McNemar's exact test, p at least 0.05). Exit code 1 if it is not so.
 
     Example: autoarm verify benchmarks/results/five-spots-v1/expert.json --sample 50
     """
@@ -82,11 +82,16 @@ def report(found: Verification) -> list[str]:
             lines.append(f"  and {len(found.mismatches) - _SHOWN} more")
     else:
         recorded, now = found.recorded, found.found
-        lines = ["another platform, so that the rate must lie within the recorded interval:"]
+        lines = ["another platform, so that success must not differ by more than chance:"]
         lines += [f"  {change}" for change in found.platform_changes]
         lines.append(
             f"  recorded {recorded.successes}/{recorded.episodes} ({recorded.low:.1%} to {recorded.high:.1%}),"
             f" found {now.successes}/{now.episodes} ({now.rate:.1%}); {same}{part}"
+        )
+        pair = found.paired
+        lines.append(
+            f"  succeeded only there {pair.only_first}, only here {pair.only_second}:"
+            f" p = {pair.p_value:.2g} (McNemar's exact test)"
         )
     lines.append("verified" if found.passed else "NOT verified")
     return lines

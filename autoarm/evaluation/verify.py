@@ -1,7 +1,7 @@
 """Run a result again and compare it row by row.
 
 On the platform that the result names, every field of every row must be the same. On another one, rounding takes
-episodes different ways; there the success rate must lie within the interval of the recorded one.
+episodes different ways; there a paired test asks whether success differs by more than chance.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from autoarm.evaluation.recorded import open_recorded
 from autoarm.policies.protocol import Policy
 from autoarm.results.platform import describe_platform
 from autoarm.results.result import EpisodeRow, Interval, Platform, success_interval
+from autoarm.statistics import McNemarTest, mcnemar_exact
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 
+SIGNIFICANCE: Final = 0.05
+"""On another platform, an honest repeat fails at most this often: McNemar's exact test keeps below it."""
 _NOT_RUN: Final = frozenset({"video"})
 """Fields of a row that running it does not give."""
 
@@ -48,7 +51,8 @@ class Verification:
         total: How many the result has.
         mismatches: Every field that differs.
         recorded: Success over the rows that were run, as recorded.
-        found: The same, as it came out.
+        found: Success over these rows as it came out.
+        paired: Whether the two differ, from the rows where just one of them succeeded.
     """
 
     same_platform: bool
@@ -58,13 +62,14 @@ class Verification:
     mismatches: tuple[Mismatch, ...]
     recorded: Interval
     found: Interval
+    paired: McNemarTest
 
     @property
     def passed(self) -> bool:
-        """Identical on the same platform; within the recorded interval on another."""
+        """Whether rows are identical, on the same platform; on another, whether success does not differ."""
         if self.same_platform:
             return not self.mismatches
-        return self.recorded.low <= self.found.rate <= self.recorded.high
+        return self.paired.p_value >= SIGNIFICANCE
 
 
 def verify(
@@ -122,6 +127,9 @@ def verify(
         mismatches=tuple(mismatches),
         recorded=success_interval([result.rows[number] for number in chosen]),
         found=success_interval([found[number] for number in chosen]),
+        paired=mcnemar_exact(
+            [result.rows[number].success for number in chosen], [found[number].success for number in chosen]
+        ),
     )
 
 

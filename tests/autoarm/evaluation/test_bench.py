@@ -21,12 +21,14 @@ from autoarm.commands.verify import report
 from autoarm.evaluation.bench import bench
 from autoarm.evaluation.engine import Progress
 from autoarm.evaluation.film_result import film_result
-from autoarm.evaluation.verify import choose_rows, verify
+from autoarm.evaluation.verify import SIGNIFICANCE, choose_rows, verify
 from autoarm.policies.scripted import ExpertPolicy
 from autoarm.results.journal import Journal, journal_path
 from autoarm.results.result import EpisodeRow, Result
+from autoarm.statistics import mcnemar_exact
 from autoarm.suite.draw import plan_suite
 from gym_autoarm.errors import AutoArmError, InvalidFileError, InvalidInputError
+from gym_autoarm.rng import stream
 
 OWN = """
 from autoarm.policies.scripted import ExpertPolicy
@@ -330,7 +332,7 @@ def test_what_does_not_fit_together_is_found_before_anything_runs(first, small_f
     assert caught.value.field == field
 
 
-def test_on_another_platform_the_rate_must_agree(first, small_file, tmp_path):
+def test_on_another_platform_success_must_agree(first, small_file, tmp_path):
     def elsewhere(data: dict[str, Any]) -> None:
         data["platform"]["machine"] = "another"
         edit_steps(data)
@@ -340,9 +342,29 @@ def test_on_another_platform_the_rate_must_agree(first, small_file, tmp_path):
     assert found.passed  # 3 of 3 again, though a row differs
     assert any(change.startswith("machine: another") for change in found.platform_changes)
     assert found.mismatches
-    worse = replace(found, found=found.found.model_copy(update={"successes": 1, "rate": 1 / 3}))
+    worse = replace(found, paired=mcnemar_exact([True] * 6, [False] * 6))
     assert not worse.passed
     assert report(worse)[-1] == "NOT verified"
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("episodes", [20, 100])
+@pytest.mark.parametrize("shared", [0.0, 0.7])
+def test_an_honest_repeat_on_another_platform_hardly_ever_fails(rate, episodes, shared):
+    """Both platforms have the same success; on `shared` of the episodes they also have the same outcome."""
+    rng = stream(0, "honest repeats", episodes)
+    failures = 0
+    for _ in range(1000):
+        recorded = rng.random(episodes) < rate
+        found = np.where(rng.random(episodes) < shared, recorded, rng.random(episodes) < rate)
+        failures += mcnemar_exact(recorded, found).p_value < SIGNIFICANCE
+    assert failures <= 66  # 50 are allowed on average, and 66 are exceeded by chance once in a hundred
+
+
+def test_a_policy_that_succeeds_much_less_than_recorded_fails():
+    rng = stream(0, "dishonest results")
+    caught = sum(mcnemar_exact(rng.random(100) < 0.9, rng.random(100) < 0.6).p_value < SIGNIFICANCE for _ in range(200))
+    assert caught >= 190
 
 
 def test_a_result_of_eval_verifies_too(tmp_path):
