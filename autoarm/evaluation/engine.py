@@ -2,7 +2,7 @@
 
 The rows are the same whatever the number of processes, and however often a run is interrupted: a journal beside the
 result keeps every row as it is done. A frame is drawn only when the policy looks: once a chunk, for a policy that acts
-in chunks. Videos are made afterwards, by running the chosen episodes again.
+in chunks. Videos are made afterwards, by taking the same actions again from the same scene.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autoarm.evaluation.backend import check_robot
 from autoarm.evaluation.films import plan_films, with_films
@@ -25,8 +28,9 @@ from autoarm.results.journal import Journal, JournalHeader, journal_path
 from autoarm.results.result import EpisodeRow, Result, Setting
 from autoarm.runtime.tasks import in_order, run_tasks
 from autoarm.runtime.threads import one_thread
-from autoarm.suite.episodes import Episode
+from autoarm.suite.episodes import Episode, Key
 from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,25 @@ class Execution:
 
 @dataclass(frozen=True)
 class FilmTask:
-    """An episode to run once more, keeping what it looked like as a video with a caption."""
+    """A video to make: the actions that were taken, `(steps, 6)`, the scene that they were taken in, and a caption."""
 
-    episode: Episode
     path: Path
+    scene: Scene
+    actions: NDArray[np.float64]
     text: str
+
+
+class FilmMaker:
+    """Makes one video after the other: what each process has."""
+
+    def __call__(self, task: FilmTask) -> None:
+        """Write the video."""
+        film(task.path, task.scene, task.actions, task.text)
+
+
+def make_films(tasks: Sequence[FilmTask], how: Execution) -> Generator[tuple[int, None]]:
+    """Make videos on this machine, and yield each one's number as it is done."""
+    return run_tasks(tasks, FilmMaker, workers=how.workers if how.ray is None else 1, on_retry=how.on_retry)
 
 
 class EpisodeRunner:
@@ -88,20 +106,16 @@ class EpisodeRunner:
         self._env = source.make_env(self._policy.needs_images)
         self._robot = source.robot
 
-    def __call__(self, task: Episode | FilmTask) -> Rollout:
-        """Run an episode; film it if that is asked for."""
-        episode = task if isinstance(task, Episode) else task.episode
+    def __call__(self, episode: Episode) -> Rollout:
+        """Run an episode."""
         table = None if self._robot is None else self._robot.scene(episode.scene)
         try:
             with one_thread():
-                done = rollout(self._env, self._policy, episode, table)
+                return rollout(self._env, self._policy, episode, table)
         except BaseException:
             # Whatever it was, Ctrl-C included: a real arm must not go on.
             self._env.close()
             raise
-        if isinstance(task, FilmTask):
-            film(task.path, episode.scene, done.actions, task.text)
-        return done
 
     def close(self) -> None:
         """Free the GL context; stop a real arm."""
@@ -109,19 +123,19 @@ class EpisodeRunner:
 
 
 def run(
-    source: PolicySource, policy: Policy, tasks: Sequence[Episode | FilmTask], how: Execution
+    source: PolicySource, policy: Policy, episodes: Sequence[Episode], how: Execution
 ) -> Generator[tuple[int, Rollout]]:
-    """Run tasks, and yield each one's number and what came of it as it is done.
+    """Run episodes, and yield each one's number and what came of it as it is done.
 
     Args:
         source: How other processes load the policy.
         policy: What this process uses, where it does the work itself.
-        tasks: Episodes, and episodes to be filmed.
+        episodes: What to run.
         how: Where they are run; its `progress` is the caller's to call.
     """
     here = how.workers == 1 and how.ray is None
     start = partial(EpisodeRunner, source, policy if here else None)
-    return run_tasks(tasks, start, workers=how.workers, ray=how.ray, on_retry=how.on_retry)
+    return run_tasks(episodes, start, workers=how.workers, ray=how.ray, on_retry=how.on_retry)
 
 
 def run_episodes(
@@ -162,7 +176,8 @@ def measure(
     if source.robot is not None:
         check_robot(source.robot, policy, workers=how.workers, ray=how.ray, videos=videos, kept=out is not None)
     header = JournalHeader.of(describe_policy(policy), setting, source.describe_platform(policy))
-    rows = {}
+    rows: dict[Key, EpisodeRow] = {}
+    taken: dict[Key, NDArray[np.float64]] = {}
     with contextlib.nullcontext() if out is None else Journal(journal_path(out), header) as journal:
         if journal is not None:
             rows = {row.key: row for row in journal.rows}
@@ -172,7 +187,7 @@ def measure(
         # Closed whatever happens: an interrupted run leaves no process behind.
         with contextlib.closing(run(source, policy, todo, how)) as done:
             for _, each in done:
-                rows[each.row.key] = each.row
+                rows[each.row.key], taken[each.row.key] = each.row, each.actions
                 if journal is not None:
                     journal.add(each.row, before + time.perf_counter() - started)
                 how.report(Progress(len(rows), len(episodes), each.row))
@@ -180,10 +195,15 @@ def measure(
         ordered = [rows[each.key] for each in episodes]
         if videos is not None:
             films = plan_films(header.policy.name, ordered, videos)
-            tasks = [FilmTask(episodes[each.row], each.path, each.text) for each in films]
-            with contextlib.closing(run(source, policy, tasks, how)) as filmed:
-                for _ in filmed:
-                    pass
+            # Of rows that an earlier run has left, the actions are not known: these episodes are run again.
+            lost = [episodes[one.row] for one in films if episodes[one.row].key not in taken]
+            taken |= {again.row.key: again.actions for again in run_episodes(source, policy, lost, how)}
+            tasks = []
+            for one in films:
+                episode = episodes[one.row]
+                tasks.append(FilmTask(one.path, episode.scene, taken[episode.key], one.text))
+            for _ in make_films(tasks, how):
+                pass
             ordered = with_films(ordered, films, videos_from or (videos if out is None else out.parent))
         result = Result.from_rows(header.policy, setting, header.platform, ordered, seconds)
         if out is not None and journal is not None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import closing
 from pathlib import Path
 
-from autoarm.evaluation.engine import Execution, FilmTask, run
+from autoarm.evaluation.engine import Execution, FilmTask, make_films, run_episodes
 from autoarm.evaluation.films import plan_films, with_films
 from autoarm.evaluation.recorded import open_recorded
 from autoarm.policies.protocol import Policy
@@ -53,16 +52,17 @@ def film_result(
             f"the result has no {unknown[0]!r}", field="axis", cure=f"choose from {', '.join(result.groups)}"
         )
     films = plan_films(result.policy.name, result.rows, file.with_suffix(""), axes or None)
-    tasks = [FilmTask(recorded.episodes[each.row], each.path, each.text) for each in films]
-    kept = []
-    with closing(run(recorded.source, recorded.policy, tasks, Execution(workers))) as done:
-        for count, (number, filmed) in enumerate(done, 1):
-            if filmed.row.success == result.rows[films[number].row].success:
-                kept.append(films[number])
-            else:
-                films[number].path.unlink()
-            if progress is not None:
-                progress(count, len(films))
+    how = Execution(workers)
+    again = run_episodes(recorded.source, recorded.policy, [recorded.episodes[each.row] for each in films], how)
+    kept, tasks = [], []
+    for planned, done in zip(films, again, strict=True):
+        if done.row.success == result.rows[planned.row].success:
+            kept.append(planned)
+            scene = recorded.episodes[planned.row].scene
+            tasks.append(FilmTask(planned.path, scene, done.actions, planned.text))
+    for count, _ in enumerate(make_films(tasks, how), 1):
+        if progress is not None:
+            progress(count, len(tasks))
     rows = with_films(result.rows, kept, file.parent)
     result.model_copy(update={"rows": rows}).save(file)
     return [each.path for each in kept]

@@ -14,6 +14,10 @@ EVERYWHERE: Final = "everywhere"
 """The group of episodes whose cube may lie anywhere in the work area."""
 
 
+Key = tuple[str, str, int, int]
+"""Group, level, number and seed: which episode of a run it is."""
+
+
 @dataclass(frozen=True)
 class Episode:
     """One episode to run: a member of a group, its seed, the scene it starts from, and its level in the group."""
@@ -25,7 +29,7 @@ class Episode:
     level: str = ""
 
     @property
-    def key(self) -> tuple[str, str, int, int]:
+    def key(self) -> Key:
         """The `key` of its row."""
         return self.group, self.level, self.index, self.seed
 

@@ -245,7 +245,8 @@ def test_settings_that_make_no_sense_are_refused(wrong):
         evaluate("no-op", **wrong)
 
 
-def test_an_interrupted_evaluation_goes_on_and_ends_the_same(tmp_path):
+def test_an_interrupted_evaluation_goes_on_and_ends_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("autoarm.evaluation.video.VIEW_SIZE", SMALL)
     settings = {"episodes": 5, "image_size": SMALL, "time_limit": 20, "seed": 4}
     whole = evaluate("expert", **settings)
     out = tmp_path / "result.json"
@@ -258,10 +259,12 @@ def test_an_interrupted_evaluation_goes_on_and_ends_the_same(tmp_path):
         evaluate("expert", **settings, out=out, progress=stop)
     assert journal_path(out).is_file()
     seen = []
-    resumed = evaluate("expert", **settings, out=out, progress=seen.append)
+    resumed = evaluate("expert", **settings, out=out, progress=seen.append, videos=tmp_path / "videos")
     assert [now.done for now in seen] == [2, 3, 4, 5]
-    assert resumed.rows == whole.rows
-    assert Result.load(out).rows == whole.rows
+    assert Result.load(out).rows == resumed.rows
+    # The rows of before the interruption are filmed too.
+    assert all((tmp_path / row.video).is_file() for row in resumed.rows)
+    assert [row.model_copy(update={"video": None}) for row in resumed.rows] == whole.rows
     assert not journal_path(out).exists()
     evaluate("expert", **settings, out=out, progress=seen.append)  # what is finished is measured anew
     assert seen[-1].done == 5
