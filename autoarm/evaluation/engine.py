@@ -187,7 +187,9 @@ def measure(
         # Closed whatever happens: an interrupted run leaves no process behind.
         with contextlib.closing(run(source, policy, todo, how)) as done:
             for _, each in done:
-                rows[each.row.key], taken[each.row.key] = each.row, each.actions
+                rows[each.row.key] = each.row
+                if videos is not None:
+                    taken[each.row.key] = each.actions
                 if journal is not None:
                     journal.add(each.row, before + time.perf_counter() - started)
                 how.report(Progress(len(rows), len(episodes), each.row))
@@ -202,8 +204,9 @@ def measure(
             for one in films:
                 episode = episodes[one.row]
                 tasks.append(FilmTask(one.path, episode.scene, taken[episode.key], one.text))
-            for _ in make_films(tasks, how):
-                pass
+            with contextlib.closing(make_films(tasks, how)) as made:
+                for _ in made:
+                    pass
             ordered = with_films(ordered, films, videos_from or (videos if out is None else out.parent))
         result = Result.from_rows(header.policy, setting, header.platform, ordered, seconds)
         if out is not None and journal is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import closing
 from pathlib import Path
 
 from autoarm.evaluation.engine import Execution, FilmTask, make_films, run_episodes
@@ -60,9 +61,10 @@ def film_result(
             kept.append(planned)
             scene = recorded.episodes[planned.row].scene
             tasks.append(FilmTask(planned.path, scene, done.actions, planned.text))
-    for count, _ in enumerate(make_films(tasks, how), 1):
-        if progress is not None:
-            progress(count, len(tasks))
+    with closing(make_films(tasks, how)) as made:
+        for count, _ in enumerate(made, 1):
+            if progress is not None:
+                progress(count, len(tasks))
     rows = with_films(result.rows, kept, file.parent)
     result.model_copy(update={"rows": rows}).save(file)
     return [each.path for each in kept]
