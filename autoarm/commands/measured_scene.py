@@ -18,8 +18,9 @@ class MeasuredScene:
     """File with the place of the top camera, which `autoarm align` writes."""
     lateral: Path | None = None
     """File with the place of the lateral camera, which `autoarm align` writes."""
-    body: Path | None = None
-    """File that says how the arm answers, which `autoarm twin-check --fit` writes."""
+    body: str | None = None
+    """How the arm answers: so101-12v (the default, fitted to a real arm), so101 (the stiff arm of five-spots-v1), another
+    name, or a file that `autoarm twin-check --fit` has written."""
 
     def __bool__(self) -> bool:
         return any((self.top, self.lateral, self.body))

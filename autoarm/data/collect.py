@@ -84,8 +84,7 @@ def collect(
     settings = collection_settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec)
     if workers is not None and workers < 1:
         raise InvalidInputError(f"{workers} processes cannot record", field="workers", cure="at least 1")
-    if base is not None:
-        settings = settings.model_copy(update={"scene": scene_changes(base)})
+    settings = settings.model_copy(update={"scene": scene_changes(base or Scene())})
     started = new_collection(settings)
     report = on_progress or (lambda done, wanted: None)
 

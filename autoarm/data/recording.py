@@ -145,7 +145,12 @@ class _Recorder:
         observation, info = self._env.reset(seed=seed, options={"scene": scene})
         try:
             actions = self._expert.plan(
-                info["cube_pose"], info["box_pose"], observation["agent_pos"], Style.sample(seed), scene.cube.size
+                info["cube_pose"],
+                info["box_pose"],
+                observation["agent_pos"],
+                Style.sample(seed),
+                scene.cube.size,
+                scene.body,
             )
         except UnreachablePoseError:
             return None

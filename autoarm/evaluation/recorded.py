@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +17,7 @@ from autoarm.results.result import PolicyRecord, Result, SuiteRecord
 from autoarm.suite.draw import plan_suite
 from autoarm.suite.episodes import Episode, plan_episodes
 from autoarm.suite.suite import load_suite
+from gym_autoarm.body_data import restore_body
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import SceneDistribution
 from gym_autoarm.scene_data import is_same_scene, restore_scene, scene_changes
@@ -135,10 +137,18 @@ def _planned(result: Result, file: Path, suite: str | Path | None) -> list[Episo
     if setting.suite is not None:
         return _planned_suite(setting.suite, file, suite)
     try:
-        distribution = TypeAdapter(SceneDistribution).validate_python(setting.distribution)
+        distribution = TypeAdapter(SceneDistribution).validate_python(_with_body(setting.distribution))
     except ValidationError as error:
         raise InvalidFileError(error.errors()[0]["msg"], file=file, field="setting.distribution") from error
     return plan_episodes(distribution, setting.episodes, setting.seed)
+
+
+def _with_body(distribution: dict[str, Any]) -> dict[str, Any]:
+    """A recorded distribution, with its body as scenes have it now: the first results wrote gains for all joints."""
+    body = distribution.get("base", {}).get("body", {})
+    if "gains" not in body:
+        return distribution
+    return {**distribution, "base": {**distribution["base"], "body": restore_body(body)}}
 
 
 def _planned_suite(record: SuiteRecord, file: Path, reference: str | Path | None) -> list[Episode]:

@@ -58,7 +58,7 @@ class ExpertPolicy(TrajectoryPolicy):
     def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
         style = Style.sample(seed)
         start, size = observation["agent_pos"], info["cube_size"]
-        return self._expert.plan(info["cube_pose"], info["box_pose"], start, style, size)
+        return self._expert.plan(info["cube_pose"], info["box_pose"], start, style, size, info["body"])
 
 
 class NoOpPolicy(TrajectoryPolicy):

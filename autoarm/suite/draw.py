@@ -14,11 +14,13 @@ from typing import Final
 from autoarm.suite.episodes import Episode
 from autoarm.suite.geometry import Point, hull_distance, nearest_distance
 from autoarm.suite.suite import BodyChange, BoxChange, CameraChange, LightChange, Placement, Suite, Variation
+from gym_autoarm import spec
+from gym_autoarm.body import Body
+from gym_autoarm.body_files import shipped_body
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 from gym_autoarm.sampling import SceneDistribution
-from gym_autoarm.scene import RGB, Body, Box, Camera, Cube, Distractor, Light, Scene, Shape
-from gym_autoarm.servo import PRESETS
+from gym_autoarm.scene import RGB, Box, Camera, Cube, Distractor, Light, Scene, Shape
 
 _INSIDE: Final = 0.002
 """Metres from the border of the hull from which a point is inside it: on the border it would be hard to say."""
@@ -110,7 +112,7 @@ def _moved_box(change: BoxChange, seed: int) -> Box:
 
 
 def _body(change: BodyChange) -> Body:
-    return Body(PRESETS[change.gains], change.latency, change.backlash)
+    return replace(shipped_body(change.gains), delay=change.latency / spec.FPS, backlash=change.backlash)
 
 
 def _light(change: LightChange, seed: int) -> Light:

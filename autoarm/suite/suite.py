@@ -18,10 +18,10 @@ from pydantic import Field, model_validator
 from autoarm.results.result import AxisRecord, LevelRecord, Size, SuiteRecord
 from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import Point, convex_hull
+from gym_autoarm.body_files import body_names
 from gym_autoarm.errors import InvalidFileError, InvalidInputError, UnreachablePoseError
 from gym_autoarm.expert import Expert
 from gym_autoarm.scene import HOME, Box, Shape, Surface
-from gym_autoarm.servo import PRESETS
 from gym_autoarm.strict import StrictModel, read_yaml
 
 SIZES: Final = ("quick", "standard", "full")
@@ -128,8 +128,8 @@ class BodyChange(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.gains not in PRESETS:
-            raise ValueError(f"there are no gains {self.gains!r}: choose from {', '.join(PRESETS)}")
+        if self.gains not in body_names():
+            raise ValueError(f"there is no body {self.gains!r}: choose from {', '.join(body_names())}")
         return self
 
 

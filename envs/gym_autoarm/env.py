@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_autoarm import spec
+from gym_autoarm.actuation import Actuation
 from gym_autoarm.errors import InvalidActionError, InvalidInputError
 from gym_autoarm.kinematics import from_radians, to_radians
 from gym_autoarm.model import CUBE, SUBSTEPS, yaw_quaternion
@@ -97,6 +97,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     | `box_pose`     | float64 `(7,)`        | pose of the box                                                   |
     | `gripper_pose` | float64 `(7,)`        | pose of the gripper                                               |
     | `cube_size`    | float                 | edge length or diameter of the cube, metres                       |
+    | `body`         | Body                  | how the arm answers: `gym_autoarm.body.Body`                      |
+    | `overloaded`   | bool                  | whether the gripper's protection against overload holds it back   |
     | `grasp_path`   | float32 `(steps, 3)`  | positions of the point between the fingertips, metres             |
     | `cube_path`    | float32 `(steps, 3)`  | positions of the cube's centre, metres                            |
     | `joint_path`   | float32 `(steps, 6)`  | joint positions, in the units of the action                       |
@@ -256,24 +258,17 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             scene.cube.size / 2,
             *yaw_quaternion(scene.cube.yaw),
         )
-        self._pending: deque[NDArray[np.float64]] = deque([start] * scene.body.latency)
-        self._geared = start.copy()
+        self._actuation = Actuation(scene.body, start)
         self._clipped = np.zeros(len(spec.JOINTS), bool)
         self._monitor = TaskMonitor(self.model, scene)
-        self.data.ctrl[:] = to_radians(start)
+        self._actuation.hold(self.data)
         mujoco.mj_step(self.model, self.data, _SETTLE_STEPS * SUBSTEPS)
         mujoco.mj_forward(self.model, self.data)
 
     def _advance(self, goal: NDArray[np.float64]) -> None:
         limited = np.clip(goal, spec.ACTION_LOW, spec.ACTION_HIGH)
         self._clipped |= limited != goal
-        self._pending.append(limited)
-        commanded = self._pending.popleft()
-        slack = self._scene.body.backlash / 2
-        # Play of a gear train: the output moves only once the input has crossed the gap.
-        self._geared = np.clip(self._geared, commanded - slack, commanded + slack)
-        self.data.ctrl[:] = to_radians(self._geared)
-        mujoco.mj_step(self.model, self.data, SUBSTEPS)
+        self._actuation.step(self.model, self.data, limited)
         # Positions and contacts of the new state, for the monitor and the renderer.
         mujoco.mj_forward(self.model, self.data)
         self._elapsed += 1
@@ -305,6 +300,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             "box_pose": box_pose(self.model, self.data),
             "gripper_pose": body_pose(self.model, self.data, "gripper"),
             "cube_size": self._scene.cube.size,
+            "body": self._scene.body,
+            "overloaded": self._actuation.is_overloaded,
             "grasp_path": grasp_path,
             "cube_path": cube_path,
             "joint_path": from_radians(np.stack(joints)).astype(np.float32),

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_autoarm import spec
+from gym_autoarm.body import Body
+from gym_autoarm.compensation import Compensation
 from gym_autoarm.errors import UnreachablePoseError
 from gym_autoarm.kinematics import (
     ArmKinematics,
@@ -35,8 +37,11 @@ _CLOSED_ON_CUBE: Final = 17.0
 """Gripper opening around a 3 cm cube, of 100."""
 _OPENING_PER_METRE: Final = 690.0
 """Further opening for a larger object: 13.2 rad/m at the pads (facts of the jaw's kinematics) over a 1.92 rad range."""
-_SQUEEZE: Final = 9.0
-"""How far below the cube's width the gripper is commanded, of 100: the torque limit decides the force."""
+_SQUEEZE: Final = 3.0
+"""How far below the cube's width the gripper is commanded, of 100: 15 % of a servo's duty, where its protection lets it
+press for 25 % at most."""
+_SQUEEZE_UNIFORM: Final = 9.0
+"""That, for a body with one servo's numbers for all joints: its torque limit decides the force."""
 _RELEASE: Final = 14.0
 """How far above the cube's width the gripper opens inside the box, of 100; further would push against its walls."""
 _RELEASE_HEIGHT: Final = 0.052
@@ -111,6 +116,7 @@ class Expert:
 
     def __init__(self) -> None:
         self._kinematics = ArmKinematics()
+        self._compensations: dict[Body, Compensation] = {}
 
     def plan(
         self,
@@ -119,6 +125,7 @@ class Expert:
         start: NDArray[np.floating],
         style: Style | None = None,
         size: float = spec.CUBE_SIZE,
+        body: Body | None = None,
     ) -> NDArray[np.float32]:
         """Goal positions `(steps, 6)` of one demonstration, the return to the home pose included.
 
@@ -128,12 +135,16 @@ class Expert:
             start: Present joint positions, `(6,)`.
             style: Speed, heights and offsets; by default `Style()`, which has no errors.
             size: Edge of the cube, metres.
+            body: How the arm answers; by default, and where `Body.is_uniform`, it is taken to follow its goals, as the
+                arm of the suite five-spots-v1 does.
 
         Raises:
             UnreachablePoseError: If the arm cannot reach the cube or the box.
         """
         style = style or Style()
-        waypoints = self._waypoints(np.asarray(cube_pose), np.asarray(box_pose), style, size)
+        body = None if body is None or body.is_uniform else body
+        squeeze = _SQUEEZE_UNIFORM if body is None else _SQUEEZE
+        waypoints = self._waypoints(np.asarray(cube_pose), np.asarray(box_pose), style, size, squeeze)
         current = np.asarray(start, np.float64)
         pieces = []
         for waypoint in waypoints:
@@ -141,12 +152,14 @@ class Expert:
             pieces.append(ease(current, goal, style.speed, waypoint.least_steps))
             current = goal
         trajectory = np.concatenate(pieces)
+        if body is not None:
+            trajectory = self._compensation(body).goals(trajectory, np.asarray(start, np.float64))
         return np.clip(trajectory, spec.ACTION_LOW, spec.ACTION_HIGH).astype(np.float32)
 
-    def _waypoints(self, cube: Vector, box: Vector, style: Style, size: float) -> list[_Waypoint]:
+    def _waypoints(self, cube: Vector, box: Vector, style: Style, size: float, squeeze: float) -> list[_Waypoint]:
         closed = _CLOSED_ON_CUBE + _OPENING_PER_METRE * (size - spec.CUBE_SIZE)
         opening = style.opening + closed - _CLOSED_ON_CUBE
-        grip = max(0.0, closed - _SQUEEZE)
+        grip = max(0.0, closed - squeeze)
         above, beside, around, lift = self._grasp(cube, box, style, size)
         over, inside = self._release(box, style, size)
         home = np.asarray(HOME)
@@ -162,6 +175,11 @@ class Expert:
             _Waypoint(over, closed + _RELEASE, 12),
             _Waypoint(home[spec.ARM], float(home[spec.GRIPPER]), 24),
         ]
+
+    def _compensation(self, body: Body) -> Compensation:
+        if body not in self._compensations:
+            self._compensations = {body: Compensation(body)}
+        return self._compensations[body]
 
     def _grasp(self, cube: Vector, box: Vector, style: Style, size: float) -> tuple[Vector, Vector, Vector, Vector]:
         """Joints above the cube, beside it with open jaws, around it, and holding it up."""

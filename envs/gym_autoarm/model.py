@@ -26,6 +26,8 @@ _SMOOTH: Final = (0.05, 0.005, 0.0001)
 """Friction of table and box: lower than an object's, because MuJoCo takes the larger friction of two surfaces."""
 _PAD_FRICTION: Final = 1.5
 """Friction of the pads on an object whose own friction is 1 (assets/so101.xml)."""
+_STICKING: Final = (0.999, 0.9999, 0.001, 0.5, 2.0)
+"""Impedance of dry friction that holds a joint under load; with MuJoCo's default of 0.9 it creeps by degrees a second."""
 _STEEP: Final = math.cos(math.radians(25.0))
 _OBJECT: Final = {"contype": 2, "conaffinity": 3}
 """Objects and table collide with everything; the arm (contype 1) collides only with them."""
@@ -81,18 +83,18 @@ def _set_options(model_spec: mujoco.MjSpec) -> None:
 
 
 def _set_servos(model_spec: mujoco.MjSpec, scene: Scene) -> None:
-    gains = scene.body.gains
-    for name in spec.JOINTS:
+    for name, servo in zip(spec.JOINTS, scene.body.servos, strict=True):
         joint = model_spec.joint(name)
-        joint.damping[0] = gains.damping
-        joint.frictionloss = gains.frictionloss
-        joint.armature = gains.armature
+        joint.damping[0] = servo.damping
+        joint.frictionloss = servo.frictionloss
+        joint.armature = servo.armature
+        if servo.sticks:
+            joint.solimp_friction = _STICKING
         actuator = model_spec.actuator(name)
-        limit = gains.gripper_torque_limit if name == "gripper" else gains.torque_limit
-        actuator.gainprm[0] = gains.kp
+        actuator.gainprm[0] = servo.kp
         # MuJoCo reads a positive third bias parameter as a damping ratio.
-        actuator.biasprm[:3] = 0.0, -gains.kp, gains.kv if gains.damping_ratio else -gains.kv
-        actuator.forcerange = (-limit, limit)
+        actuator.biasprm[:3] = 0.0, -servo.kp, servo.kv if servo.damping_ratio else -servo.kv
+        actuator.forcerange = (-servo.torque_limit, servo.torque_limit)
         actuator.forcelimited = True
 
 

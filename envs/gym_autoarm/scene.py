@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from gym_autoarm import spec
-from gym_autoarm.servo import ServoGains
+from gym_autoarm.body import Body
+from gym_autoarm.body_files import DEFAULT_BODY, shipped_body
 
 RGB = tuple[float, float, float]
 XYZ = tuple[float, float, float]
@@ -91,15 +92,6 @@ LATERAL: Final = Camera(position=(0.60, 0.28, 0.28), target=(0.17, -0.02, 0.03),
 
 
 @dataclass(frozen=True)
-class Body:
-    """How the arm answers: gains, delay of a command in control steps, backlash in degrees."""
-
-    gains: ServoGains = field(default_factory=ServoGains)
-    latency: int = 0
-    backlash: float = 0.0
-
-
-@dataclass(frozen=True)
 class Scene:
     """One arrangement of the table.
 
@@ -116,7 +108,7 @@ class Scene:
     surface: Surface = "oak"
     top: Camera = TOP
     lateral: Camera = LATERAL
-    body: Body = field(default_factory=Body)
+    body: Body = field(default_factory=lambda: shipped_body(DEFAULT_BODY))
     start: tuple[float, ...] = HOME
     image_noise: float = 0.0
     noise_seed: int = 0

@@ -10,18 +10,23 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from gym_autoarm.body_data import body_changes, restore_body
+from gym_autoarm.body_files import STIFF_BODY, shipped_body
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.scene import Scene
 
-_PLAIN: Final = Scene()
+_PLAIN: Final = Scene(body=shipped_body(STIFF_BODY))
+"""What scenes are recorded against: the usual scene when the first results were written, with the body of that time."""
 
 TOLERANCE: Final = 1e-9
 """How far numbers of a scene may differ that another processor drew: metres, degrees, and relative to the number."""
 
 
 def scene_changes(scene: Scene) -> dict[str, Any]:
-    """The fields in which a scene differs from `Scene()`, nested as they are, in types that JSON has."""
-    return _changes(scene, _PLAIN)
+    """The fields in which a scene differs from `_PLAIN`, nested as they are, in types that JSON has."""
+    body = body_changes(scene.body)
+    changes = _changes(scene, replace(_PLAIN, body=scene.body))
+    return {**changes, "body": body} if body else changes
 
 
 def restore_scene(changes: Mapping[str, Any]) -> Scene:
@@ -30,8 +35,10 @@ def restore_scene(changes: Mapping[str, Any]) -> Scene:
     Raises:
         InvalidInputError: If a field does not exist or holds what it must not, naming it.
     """
-    data = _merge(asdict(_PLAIN), changes, "scene")
+    others = {name: value for name, value in changes.items() if name != "body"}
+    data = _merge(asdict(_PLAIN), others, "scene")
     try:
+        data["body"] = restore_body(changes.get("body", {}))
         return _adapter().validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]

@@ -10,25 +10,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Self
 
 import yaml
 from pydantic import Field, model_validator
 
+from gym_autoarm.body_files import NotNegative, Positive, load_body
 from gym_autoarm.files import write_text
-from gym_autoarm.scene import Body, Camera, Scene
-from gym_autoarm.servo import ServoGains
+from gym_autoarm.scene import Camera, Scene
 from gym_autoarm.strict import StrictModel, read_yaml
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Point = tuple[Number, Number, Number]
 
 _ALIGN: Final = "make it with `autoarm align camera`"
-_CHECK: Final = "make it with `autoarm twin-check --fit`"
 
 
 class LensFile(StrictModel):
@@ -90,47 +87,6 @@ class CameraFile(StrictModel):
         return Camera(self.position, self.target, self.fovy, self.roll)
 
 
-class GainsFile(StrictModel):
-    """The fields of `gym_autoarm.servo.ServoGains`."""
-
-    kp: Positive
-    kv: NotNegative
-    torque_limit: Positive = ServoGains.torque_limit
-    gripper_torque_limit: Positive = ServoGains.gripper_torque_limit
-    damping: NotNegative = ServoGains.damping
-    frictionloss: NotNegative = ServoGains.frictionloss
-    armature: NotNegative = ServoGains.armature
-    damping_ratio: bool = False
-
-
-class BodyMeasurement(StrictModel):
-    """How a body was measured: what was compared, and root mean square errors in degrees before and after the fit."""
-
-    trajectory: str
-    steps: int
-    error_before: NotNegative
-    error_after: NotNegative
-
-
-class BodyFile(StrictModel):
-    """How an arm answers: the fields of `gym_autoarm.scene.Body`, and how they were measured."""
-
-    gains: GainsFile
-    latency: Annotated[int, Field(ge=0, le=30)] = 0
-    backlash: NotNegative = 0.0
-    measured: BodyMeasurement | None = None
-
-    def body(self) -> Body:
-        """The body as a `Scene` takes it."""
-        return Body(ServoGains(**self.gains.model_dump()), self.latency, self.backlash)
-
-    @classmethod
-    def of(cls, body: Body, measured: BodyMeasurement | None = None) -> BodyFile:
-        """The content of the file that describes `body`."""
-        return cls(gains=GainsFile(**asdict(body.gains)), latency=body.latency, backlash=body.backlash,
-                   measured=measured)  # fmt: skip
-
-
 def read_camera_file(path: str | Path) -> CameraFile:
     """Read a camera's file with lens and measurement. Raises `InvalidFileError`, naming the field that is wrong."""
     return read_yaml(CameraFile, Path(path), _ALIGN)
@@ -141,11 +97,6 @@ def load_camera(path: str | Path) -> Camera:
     return read_camera_file(path).camera()
 
 
-def load_body(path: str | Path) -> Body:
-    """The body of a file. Raises `InvalidFileError`, naming the field that is wrong."""
-    return read_yaml(BodyFile, Path(path), _CHECK).body()
-
-
 def load_scene(
     scene: Scene | None = None,
     *,
@@ -153,7 +104,7 @@ def load_scene(
     lateral: str | Path | None = None,
     body: str | Path | None = None,
 ) -> Scene:
-    """A scene, `Scene()` if none is given, with the cameras and the body of files.
+    """A scene, `Scene()` if none is given, with the cameras of files, and the body of a file or of a name.
 
     Raises:
         InvalidFileError: If a file is missing or wrong, naming the field.
@@ -168,7 +119,7 @@ def load_scene(
     return scene
 
 
-def write_file(path: Path, file: CameraFile | BodyFile, comment: str) -> None:
+def write_file(path: Path, file: CameraFile, comment: str) -> None:
     """Write a file as the functions above read it, under a line of comment. Raises `InvalidFileError`."""
     content = yaml.safe_dump(file.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
     write_text(path, f"# {comment}\n{content}")
