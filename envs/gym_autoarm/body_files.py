@@ -1,4 +1,4 @@
-"""Bodies as YAML files: those that this installation carries, by name, and what `autoarm twin-check --fit` has written."""
+"""Bodies as YAML files: those that this installation carries, by name, and those that a person has measured."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _SMOOTH: Final = (0.05, 0.005, 0.0001)
 _PAD_FRICTION: Final = 1.5
 """Friction of the pads on an object whose own friction is 1 (assets/so101.xml)."""
 _STICKING: Final = (0.999, 0.9999, 0.001, 0.5, 2.0)
-"""Impedance of dry friction that holds a joint under load; with MuJoCo's default of 0.9 it creeps by degrees a second."""
+"""Impedance of dry friction that holds a joint under load; MuJoCo's default, 0.9, lets it creep by degrees a second."""
 _STEEP: Final = math.cos(math.radians(25.0))
 _OBJECT: Final = {"contype": 2, "conaffinity": 3}
 """Objects and table collide with everything; the arm (contype 1) collides only with them."""

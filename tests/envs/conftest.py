@@ -49,7 +49,12 @@ def demonstrate(expert: Expert) -> Demonstrate:
     def plan(env: PickIntoBoxEnv, seed: int) -> NDArray[np.float32]:
         _, info = env.reset(seed=seed)
         return expert.plan(
-            info["cube_pose"], info["box_pose"], np.asarray(env.scene.start), Style.sample(seed), env.scene.cube.size
+            info["cube_pose"],
+            info["box_pose"],
+            np.asarray(env.scene.start),
+            Style.sample(seed),
+            env.scene.cube.size,
+            env.scene.body,
         )
 
     return plan

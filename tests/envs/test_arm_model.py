@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_names, load_body
 from gym_autoarm.kinematics import ArmKinematics, from_radians, to_radians
 from gym_autoarm.model import compile_scene
-from gym_autoarm.scene import Body, Scene
-from gym_autoarm.servo import PRESETS
+from gym_autoarm.scene import Scene
 
 FACTS: dict[str, Any] = json.loads((Path(__file__).parent / "so101_kinematics.json").read_text())
 LINKS: dict[str, dict[str, Any]] = FACTS["links"]
@@ -89,19 +89,22 @@ def test_arm_does_not_meet_itself() -> None:
                 assert not model.geom_contype[geom] & model.geom_conaffinity[geom]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_servo_gains_reach_the_model(preset: str) -> None:
-    gains = PRESETS[preset]
-    model = compile_scene(Scene(body=Body(gains=gains)))
-    for index, name in enumerate(spec.JOINTS):
-        actuator, joint = model.actuator(name), model.joint(name)
-        assert actuator.gainprm[0] == gains.kp
-        assert actuator.biasprm[1] == -gains.kp
-        limit = gains.gripper_torque_limit if index == spec.GRIPPER else gains.torque_limit
-        assert list(actuator.forcerange) == [-limit, limit]
-        assert joint.armature[0] == gains.armature
-        if gains.damping_ratio:
+@pytest.mark.parametrize("name", body_names())
+def test_servos_reach_the_model(name: str) -> None:
+    body = load_body(name)
+    model = compile_scene(Scene(body=body))
+    for joint_name, servo in zip(spec.JOINTS, body.servos, strict=True):
+        actuator, joint = model.actuator(joint_name), model.joint(joint_name)
+        assert actuator.gainprm[0] == servo.kp
+        assert actuator.biasprm[1] == -servo.kp
+        assert list(actuator.forcerange) == [-servo.torque_limit, servo.torque_limit]
+        assert (joint.armature[0], joint.damping[0], joint.frictionloss[0]) == (
+            servo.armature,
+            servo.damping,
+            servo.frictionloss,
+        )
+        if servo.damping_ratio:
             # Critical damping: 2 sqrt(stiffness x inertia), of an inertia that is at least the rotor's.
-            assert -actuator.biasprm[2] >= 2 * gains.kv * np.sqrt(gains.kp * gains.armature)
+            assert -actuator.biasprm[2] >= 2 * servo.kv * np.sqrt(servo.kp * servo.armature)
         else:
-            assert actuator.biasprm[2] == -gains.kv
+            assert actuator.biasprm[2] == -servo.kv

@@ -16,10 +16,11 @@ from gymnasium.vector import VectorEnv
 
 import gym_autoarm
 from gym_autoarm import spec
+from gym_autoarm.body_files import DEFAULT_BODY, STIFF_BODY, load_body
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.scene import HOME, Cube, Scene
 
-GOLDEN = Path(__file__).parent / "physics_golden.npz"
+BODIES = (STIFF_BODY, DEFAULT_BODY)
 SEED, STEPS = 11, 12
 
 
@@ -178,14 +179,18 @@ def test_vector_environments_agree_with_single_ones(singles: list[list[Any]], mo
 # -- Golden -----------------------------------------------------------------------------------------------------------
 
 
-def golden_scene() -> Scene:
-    return Scene(cube=Cube(x=0.2, y=0.03, yaw=20.0))
+def golden(body: str) -> Path:
+    return Path(__file__).parent / f"physics_golden_{body}.npz"
 
 
-def golden_states(actions: np.ndarray) -> np.ndarray:
+def golden_scene(body: str) -> Scene:
+    return Scene(cube=Cube(x=0.2, y=0.03, yaw=20.0), body=load_body(body))
+
+
+def golden_states(scene: Scene, actions: np.ndarray) -> np.ndarray:
     """Positions and velocities after every action, `(steps, nq + nv)`."""
     env = PickIntoBoxEnv(cameras=False)
-    env.reset(seed=0, options={"scene": golden_scene()})
+    env.reset(seed=0, options={"scene": scene})
     states = []
     for action in actions:
         env.step(action)
@@ -193,20 +198,25 @@ def golden_states(actions: np.ndarray) -> np.ndarray:
     return np.array(states)
 
 
-def test_physics_has_not_changed() -> None:
-    golden = np.load(GOLDEN)
-    states = golden_states(golden["actions"])
+@pytest.mark.parametrize("body", BODIES)
+def test_physics_has_not_changed(body: str) -> None:
+    recorded = np.load(golden(body))
+    states = golden_states(golden_scene(body), recorded["actions"])
     assert len(states) == 100
     assert states[-1, 8] > 0.03, "the recorded actions lift the cube, so that contacts are part of the record"
     # One MuJoCo release on one architecture repeats itself but for the last bits of the maths library.
     tolerance = 1e-6 if platform.machine() in ("x86_64", "AMD64") else 1e-3
-    np.testing.assert_allclose(states, golden["states"], atol=tolerance)
+    np.testing.assert_allclose(states, recorded["states"], atol=tolerance)
 
 
-if __name__ == "__main__":  # records the golden states anew, after an intended change of the physics
+if __name__ == "__main__":  # records the golden states of the bodies named, after an intended change of the physics
+    import sys
+
     from gym_autoarm.expert import Expert
 
-    _env = PickIntoBoxEnv(cameras=False)
-    _, _info = _env.reset(seed=0, options={"scene": golden_scene()})
-    _plan = Expert().plan(_info["cube_pose"], _info["box_pose"], np.asarray(HOME))[:100]
-    np.savez_compressed(GOLDEN, actions=_plan, states=golden_states(_plan))
+    for _body in sys.argv[1:]:
+        _scene = golden_scene(_body)
+        _env = PickIntoBoxEnv(cameras=False)
+        _, _info = _env.reset(seed=0, options={"scene": _scene})
+        _plan = Expert().plan(_info["cube_pose"], _info["box_pose"], np.asarray(HOME), body=_scene.body)[:100]
+        np.savez_compressed(golden(_body), actions=_plan, states=golden_states(_scene, _plan))

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_autoarm import spec
+from gym_autoarm.body_files import load_body
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.sampling import SPOT_JITTER, SPOT_YAW, SceneDistribution
-from gym_autoarm.scene import Body, Light, Scene
+from gym_autoarm.scene import Light, Scene
 
 seeds = st.integers(0, 2**63)
 
@@ -60,7 +61,7 @@ def test_every_spot_and_all_of_the_work_area_come_up() -> None:
 
 @given(seeds)
 def test_other_choices_do_not_move_the_cube(seed: int) -> None:
-    base = Scene(light=Light(diffuse=0.3), body=Body(latency=2), surface="mat")
+    base = Scene(light=Light(diffuse=0.3), body=load_body("so100-soft"), surface="mat")
     plain, varied = SceneDistribution(), SceneDistribution(base=base, home_noise=9.0)
     assert plain.sample(seed).cube == varied.sample(seed).cube
     assert plain.sample(seed).start == replace(varied, home_noise=plain.home_noise).sample(seed).start

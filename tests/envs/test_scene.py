@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gym_autoarm import spec
+from gym_autoarm.body_files import load_body
 from gym_autoarm.model import compile_scene
 from gym_autoarm.sampling import SceneDistribution
-from gym_autoarm.scene import Body, Box, Camera, Cube, Distractor, Light, Scene
-from gym_autoarm.servo import PRESETS
+from gym_autoarm.scene import Box, Camera, Cube, Distractor, Light, Scene
 
 STATE = [
     {"cube": Cube(x=0.2, y=0.1, yaw=20.0)},
@@ -31,7 +31,7 @@ STRUCTURE = [
     {"surface": "mat"},
     {"top": Camera((0.2, 0.0, 0.8), (0.2, 0.0, 0.0), 36.0)},
     {"lateral": Camera((0.5, 0.3, 0.3), (0.2, 0.0, 0.0), 36.0)},
-    {"body": Body(gains=PRESETS["so100-soft"])},
+    {"body": load_body("so100-soft")},
 ]
 
 

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from gym_autoarm import spec
+from gym_autoarm.body import Body
+from gym_autoarm.body_files import STIFF_BODY, body_names, load_body
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.kinematics import from_radians, to_radians
-from gym_autoarm.scene import HOME, TOP, Body, Box, Camera, Cube, Distractor, Light, Scene, Surface
-from gym_autoarm.servo import PRESETS
+from gym_autoarm.scene import HOME, TOP, Box, Camera, Cube, Distractor, Light, Scene, Surface
+
+STIFF = load_body(STIFF_BODY)
 
 
 def begin(env: PickIntoBoxEnv, scene: Scene) -> dict[str, np.ndarray]:
@@ -44,11 +47,23 @@ def commands(env: PickIntoBoxEnv, body: Body, goals: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("latency", [1, 3])
 def test_latency_delays_commands_by_so_many_steps(blind: PickIntoBoxEnv, latency: int) -> None:
-    prompt = commands(blind, Body(), swing())
-    late = commands(blind, Body(latency=latency), swing())
+    prompt = commands(blind, STIFF, swing())
+    late = commands(blind, replace(STIFF, delay=latency / spec.FPS), swing())
     np.testing.assert_allclose(prompt, swing(), atol=1e-5)
     np.testing.assert_array_equal(late[latency:], prompt[:-latency])
     np.testing.assert_allclose(late[:latency], [HOME] * latency, atol=1e-9)
+
+
+def test_delay_may_end_within_a_control_step(blind: PickIntoBoxEnv) -> None:
+    tick = 1 / spec.FPS / 16
+    paths = []
+    for ticks in (0, 8, 16):
+        begin(blind, Scene(body=replace(STIFF, delay=ticks * tick)))
+        paths.append(blind.step_chunk(swing())[4]["joint_path"][:, 1])
+    way = np.abs(np.diff(paths[0])).max()
+    behind = [np.abs(path[1:] - paths[0][1:]).max() / way for path in paths]
+    assert behind[0] == 0.0
+    assert 0.3 < behind[1] < behind[2] <= 1.05
 
 
 def test_latency_delays_motion(blind: PickIntoBoxEnv) -> None:
@@ -56,7 +71,7 @@ def test_latency_delays_motion(blind: PickIntoBoxEnv) -> None:
     goal[0] += 20
     moved = {}
     for latency in (0, 2):
-        begin(blind, Scene(body=Body(latency=latency)))
+        begin(blind, Scene(body=replace(STIFF, delay=latency / spec.FPS)))
         start = blind.data.qpos[0]
         moved[latency] = [abs(np.rad2deg((blind.step(goal), blind.data.qpos[0])[1] - start)) for _ in range(6)]
     assert max(moved[2][:2]) < 0.05
@@ -66,7 +81,7 @@ def test_latency_delays_motion(blind: PickIntoBoxEnv) -> None:
 def test_backlash_swallows_small_reversals(blind: PickIntoBoxEnv) -> None:
     goals = np.repeat(np.asarray(HOME, np.float32)[None], 4, axis=0)
     goals[:, 1] += [0.9, -0.9, 5.0, 4.0]
-    output = commands(blind, Body(backlash=2.0), goals)[:, 1] - HOME[1]
+    output = commands(blind, replace(STIFF, backlash=2.0), goals)[:, 1] - HOME[1]
     # The gap is a degree either way: crossed only by the third goal, and not crossed back by the fourth.
     np.testing.assert_allclose(output, [0.0, 0.0, 4.0, 4.0], atol=1e-5)
 
@@ -74,13 +89,23 @@ def test_backlash_swallows_small_reversals(blind: PickIntoBoxEnv) -> None:
 def test_softer_servos_lag_and_sag(blind: PickIntoBoxEnv) -> None:
     errors = {}
     goal = np.array([20.0, -20.0, 0.0, 60.0, 90.0, 45.0], np.float32)
-    for name, gains in PRESETS.items():
-        begin(blind, Scene(body=Body(gains=gains)))
+    for name in body_names():
+        begin(blind, Scene(body=load_body(name)))
         observation, *_ = blind.step_chunk(np.repeat(goal[None], 90, axis=0))
         errors[name] = float(np.abs(observation["agent_pos"] - goal)[:3].max())
     assert errors["so101"] < 0.5
     assert errors["so100-soft"] > 3 * errors["so101"]
+    assert errors["so101-12v"] > 3 * errors["so101"]
     assert all(np.isfinite(error) and error < 20 for error in errors.values())
+
+
+def test_dry_friction_of_a_measured_arm_holds(blind: PickIntoBoxEnv) -> None:
+    """Without goals that change, it stays within a hundredth of a degree for seconds, below its goal as it is."""
+    goal = np.array([20.0, -20.0, 0.0, 60.0, 90.0, 45.0], np.float32)
+    begin(blind, Scene())
+    path = blind.step_chunk(np.repeat(goal[None], 240, axis=0))[4]["joint_path"]
+    assert np.abs(path[-1] - path[90])[:5].max() < 0.01
+    assert np.abs(path[-1] - goal)[1:3].max() > 0.5
 
 
 def test_start_is_where_the_arm_is(blind: PickIntoBoxEnv) -> None:
