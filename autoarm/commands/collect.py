@@ -37,6 +37,8 @@ class Collect:
     """Height and width of the frames; a robot's file says its own."""
     vcodec: Literal["h264", "libsvtav1"] = "h264"
     """Video codec: `h264` plays everywhere, `libsvtav1` is smaller and slower."""
+    order: Literal["shuffled", "by-spot"] = "shuffled"
+    """Order of the expert's episodes: shuffled, or one spot after the other."""
     workers: int | None = None
     """Processes that record the expert; one for each core, up to four, by default."""
     teleop: Literal["leader", "keyboard", "gamepad"] | None = None
@@ -125,6 +127,7 @@ class Collect:
                 seed=self.seed,
                 image_size=self.image_size,
                 vcodec=self.vcodec,
+                order=self.order,
                 workers=self.workers,
                 base=self.scene.load(),
                 on_progress=lambda done, wanted: bar.update(task, completed=done, total=wanted),

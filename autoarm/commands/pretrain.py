@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gym_autoarm.body_files import DEFAULT_BODY
+
 
 @dataclass
 class Pretrain:
@@ -26,6 +28,8 @@ class Pretrain:
     """Processes that render."""
     seed: int = 0
     """Random seed."""
+    body: str = DEFAULT_BODY
+    """How the arm answers: a name, or a file that `autoarm twin-check --fit` has written."""
 
     def run(self) -> int:
         """Render, train, and say how well it sees."""
@@ -43,7 +47,7 @@ class Pretrain:
         check_writable(self.out / RECORD)
         base = PretrainConfig()
         config = PretrainConfig(
-            scenes=Scenes(count=self.scenes, seed=self.seed),
+            scenes=Scenes(count=self.scenes, seed=self.seed, body=self.body),
             image_size=self.image_size,
             training=replace(base.training, steps=self.steps),
             seed=self.seed,

@@ -18,11 +18,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from autoarm.data.collection import RECORD_AGAIN, SIDECAR, Collection, CollectionSettings, EpisodeRecord, Teleop
+from autoarm.data.card import CARD, dataset_card
+from autoarm.data.collection import RECORD_AGAIN, SIDECAR, Collection, CollectionSettings, EpisodeRecord, Order, Teleop
 from autoarm.data.dataset import check_dataset, read_collection
 from autoarm.data.layout import spread_spots
 from autoarm.data.recording import ENCODERS, RECORD, UNFINISHED, episode_folder, quiet, record_episodes, repo_id
-from autoarm.runtime.files import read_json
+from autoarm.runtime.files import read_json, write_text
 from gym_autoarm import ENV_ID, spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.rendering import check_image_size
@@ -55,6 +56,7 @@ def collect(
     seed: int = 0,
     image_size: tuple[int, int] = spec.IMAGE_SIZE,
     vcodec: str = "h264",
+    order: Order = "shuffled",
     workers: int | None = None,
     base: Scene | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -72,6 +74,7 @@ def collect(
         seed: Equal seeds give equal states and actions, bit for bit, whatever the number of workers.
         image_size: Height and width of the frames; even numbers.
         vcodec: `h264` or `libsvtav1`.
+        order: `shuffled`, or `by-spot`: one spot after the other. The episodes are the same.
         workers: Processes that record; one for each core, up to four, by default. With more than one, a script needs
             the usual `if __name__ == "__main__":`.
         base: What is not drawn anew in every episode, such as cameras where an arm's real ones are.
@@ -84,7 +87,7 @@ def collect(
     settings = collection_settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec)
     if workers is not None and workers < 1:
         raise InvalidInputError(f"{workers} processes cannot record", field="workers", cure="at least 1")
-    settings = settings.model_copy(update={"scene": scene_changes(base or Scene())})
+    settings = settings.model_copy(update={"scene": scene_changes(base or Scene()), "order": order})
     started = new_collection(settings)
     report = on_progress or (lambda done, wanted: None)
 
@@ -308,6 +311,7 @@ def _join(partial: Path, out: Path, collection: Collection) -> None:
         # LeRobot joins videos in temporary files, which only their owner may read.
         shutil.copymode(joined / "meta/info.json", video)
     collection.save(joined / SIDECAR)
+    write_text(joined / CARD, dataset_card(joined, collection))
     check_dataset(joined)
     if out.exists():
         out.rmdir()  # empty: see _finished

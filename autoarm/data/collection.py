@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from autoarm.runtime.files import read_json, write_text
+from gym_autoarm.rng import stream
 from gym_autoarm.strict import StrictModel
 
 RECORD_AGAIN: Final = "record the dataset again with `autoarm collect`"
@@ -16,6 +17,9 @@ SIDECAR: Final = "meta/autoarm.json"
 
 Teleop = Literal["leader", "keyboard", "gamepad"]
 """What a person drives an arm with."""
+
+
+Order = Literal["by-spot", "shuffled"]
 
 
 class EpisodeRecord(StrictModel):
@@ -50,6 +54,8 @@ class CollectionSettings(StrictModel):
     Attributes:
         spots: Names of spots, in order; empty for the whole work area.
         episodes: Episodes at each spot, or in all.
+        order: The spots one after the other, or all episodes shuffled: recorded spot by spot, the cube's place drifts
+            through a dataset, which tools that check datasets report as a shift.
         scene: What the scenes' base has other than `gym_autoarm.scene.Scene()`; see `gym_autoarm.scene_data`.
     """
 
@@ -58,13 +64,15 @@ class CollectionSettings(StrictModel):
     episodes: int = Field(ge=1)
     image_size: tuple[int, int]
     vcodec: str
+    order: Order = "by-spot"
     scene: dict[str, Any] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Datasets of the usual scene keep the digests that they had before there was a choice.
+        # Datasets keep the digests that they had before there was a choice.
         data: dict[str, Any] = write(self)
-        return {name: value for name, value in data.items() if name != "scene" or value}
+        usual = {"scene": {}, "order": "by-spot"}
+        return {name: value for name, value in data.items() if name not in usual or value != usual[name]}
 
     @property
     def total(self) -> int:
@@ -73,6 +81,8 @@ class CollectionSettings(StrictModel):
 
     def placing(self, index: int) -> tuple[str | None, int]:
         """Spot and number at that spot of an episode of the dataset."""
+        if self.order == "shuffled":
+            index = int(stream(self.seed, "order of episodes").permutation(self.total)[index])
         if not self.spots:
             return None, index
         return self.spots[index // self.episodes], index % self.episodes

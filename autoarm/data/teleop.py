@@ -117,6 +117,7 @@ def collect_by_hand(
     if not 1.0 <= episode_time <= 3600.0:
         raise InvalidInputError(f"{episode_time} s are no episode", field="episode_time", cure="1 to 3600")
     settings = collection_settings(spots, episodes_per_spot, episodes, seed, session.image_size, vcodec)
+    settings = settings.model_copy(update={"order": "shuffled"})
 
     def record(partial: Path, todo: list[int]) -> Iterator[None]:
         return _Recorder(partial, session, settings, episode_time, say).record(todo)

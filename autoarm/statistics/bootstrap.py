@@ -52,7 +52,8 @@ def cluster_bootstrap(
     """A statistic with its percentile interval where values come in clusters, such as episodes of a training seed.
 
     Whole clusters are resampled: a second training run is a new draw, a second episode of the same run is not. With
-    few clusters (under about ten) the interval is too narrow still; it is an upper bound on what can be claimed.
+    few clusters the interval is too narrow: of the mean of five it covers 84 % where it says 95 %, of ten 90 %. For
+    means over seeds there is `mean_over_seeds`.
     Source: A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application" (1997), section 3.8; C. A. Field
     and A. H. Welsh, "Bootstrapping clustered data", JRSS B 69 (2007).
 

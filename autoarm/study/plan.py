@@ -10,9 +10,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from autoarm.data.collection import Order
 from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import convex_hull, hull_distance, nearest_distance
 from gym_autoarm import spec
+from gym_autoarm.body_files import STIFF_BODY
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.strict import StrictModel, read_yaml
 
@@ -132,7 +134,7 @@ class Measure(StrictModel):
 
     Attributes:
         at: Conditions that rows must meet; they may have further ones.
-        unit: What the interval resamples: training seeds, or positions.
+        unit: What counts as one draw in the interval: a training seed, or a position.
     """
 
     name: str
@@ -245,8 +247,22 @@ class Effort(StrictModel):
     time_limit: int = Field(default=spec.TIME_LIMIT, ge=1)
 
 
+_LATER: Final = ("body", "order")
+"""Fields that the first studies did not have."""
+
+
 class Study(StrictModel):
-    """A study; `benchmarks/studies/lookup-table-v1.yaml` is one."""
+    """A study; `benchmarks/studies/lookup-table-v1.yaml` is one.
+
+    Attributes:
+        clearance: Least distance of a position from a demonstrated spot, metres.
+        least_seeds: Number of seeds, or of positions, under which a criterion stays undecided.
+        confidence: Probability with which intervals shall hold the truth.
+        resamples: Number of resamples of a percentile bootstrap over seeds. Only `lookup-table-v1`, whose file may not
+            change, still has its intervals from that; a study without this field has t intervals.
+        body: How the simulated arm answers, by name; by default the stiff one, with which studies began.
+        order: Order of the recorded demonstrations.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     version: int = Field(ge=1)
@@ -260,10 +276,12 @@ class Study(StrictModel):
     controls: dict[str, Control]
     least_seeds: int = Field(ge=2)
     confidence: float = Field(gt=0, lt=1)
-    resamples: int = Field(ge=100)
+    resamples: int | None = Field(default=None, ge=100)
     hypotheses: dict[str, Hypothesis] = Field(min_length=1)
     finetuning: Finetuning
     effort: dict[Literal["full", "quick"], Effort]
+    body: str = STIFF_BODY
+    order: Order = "by-spot"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -287,7 +305,11 @@ class Study(StrictModel):
     @property
     def sha256(self) -> str:
         """SHA-256 of the content; comments and layout of the file do not matter."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        data = self.model_dump(mode="json")
+        for field in _LATER:  # as if it was not there: rows of studies that are older keep their digest
+            if data[field] == type(self).model_fields[field].default:
+                del data[field]
+        content = json.dumps(data, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def held_out(self, dataset: str) -> list[tuple[Point, Place]]:

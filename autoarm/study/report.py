@@ -12,6 +12,7 @@ from autoarm.figures.style import save_figure
 from autoarm.pages.blocks import Block, Heading, Picture, Table, Text, Video
 from autoarm.study.figures import Drawn, beta_parts, finetuning, slopes_by_distance, slopes_by_policy
 from autoarm.study.films import VIDEOS
+from autoarm.study.intervals import interval_caveat, interval_method
 from autoarm.study.page import write_pages
 from autoarm.study.plan import ControlCriterion, Criterion, Stage, Study
 from autoarm.study.rows import Row, read_header
@@ -45,9 +46,9 @@ _READING: Final = (
     "spots a policy that interpolates has a β near 1 as well, so inside and outside are shown separately."
 )
 _RULE: Final = (
-    "Each estimate is a mean over training seeds, or for controls over positions; its interval comes from resampling "
-    "whole seeds or positions. A criterion is supported or refuted only if the whole interval lies beyond the "
-    "threshold. A hypothesis is supported if all of its deciding criteria are, and refuted if one of them is."
+    "Each estimate is a mean over training seeds, or for controls over positions; {method}. A criterion is supported "
+    "or refuted only if the whole interval lies beyond the threshold. A hypothesis is supported if all of its deciding "
+    "criteria are, and refuted if one of them is."
 )
 _WASH_OUT: Final = (
     "It has been claimed that activations put into ACT wash out and leave the action as it was. An inert place in the "
@@ -57,11 +58,10 @@ _WASH_OUT: Final = (
     "of the other scene."
 )
 _LIMITS: Final = (
-    "One task, one simulated arm, small networks, and an expert with one way of grasping. Intervals from five seeds "
-    "tend to be too narrow. β and Γ are measured at the start of an episode, with the arm at home. The "
-    "split takes the scales of the layer norms from the forward pass itself. The pretrained backbone has seen cubes "
-    "everywhere. More seeds, a larger network, or an image encoder trained on other data could change a verdict; the "
-    "thresholds could not: they were written down first."
+    "One task, one simulated arm, small networks, and an expert with one way of grasping. {caveat} β and Γ are "
+    "measured at the start of an episode, with the arm at home. The split takes the scales of the layer norms from the "
+    "forward pass itself. The pretrained backbone has seen cubes everywhere. More seeds, a larger network, or an image "
+    "encoder trained on other data could change a verdict; the thresholds could not: they were written down first."
 )
 
 
@@ -133,7 +133,7 @@ def _from_file(heading: str, file: Path) -> Iterable[Block]:
 def _reading(study: Study, rows: Rows) -> Iterable[Block]:
     yield Heading("How to read it")
     yield Text(_READING)
-    yield Text(_RULE)
+    yield Text(_RULE.format(method=interval_method(study)))
     yield Heading("Can the measurement tell a lookup table from another policy?")
     yield Text("Policies whose behaviour is known in advance go through the same measurement.")
     for name, verdict in control_verdicts(study, rows).items():
@@ -277,7 +277,7 @@ def _evidence(study: Study, folder: Path, rows: Rows) -> Iterable[Block]:
             "Distance from the action of what is decoded after each number of encoder layers.",
         )
     yield Heading("Limits, and what would change a verdict")
-    yield Text(_LIMITS)
+    yield Text(_LIMITS.format(caveat=interval_caveat(study)))
     yield Heading("How to repeat this")
     yield Text(
         f"`autoarm study run {study.name}` measures what is missing and writes these pages, `autoarm study film "

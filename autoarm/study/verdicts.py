@@ -9,10 +9,10 @@ from typing import Final, Literal
 
 import numpy as np
 
-from autoarm.statistics import Estimate, cluster_bootstrap
+from autoarm.statistics import Estimate
+from autoarm.study.intervals import by_cluster, interval
 from autoarm.study.plan import Control, ControlCriterion, Criterion, Hypothesis, Measure, Stage, Study
 from autoarm.study.rows import Row
-from gym_autoarm.rng import stream
 
 Answer = Literal["supported", "refuted", "undecided"]
 Rows = Mapping[Stage, Sequence[Row]]
@@ -132,26 +132,10 @@ def find(study: Study, measure: Measure, policy: str, rows: Rows) -> Finding:
     count = len(set(clusters))
     if count < study.least_seeds:
         reason = f"{count} of at least {study.least_seeds} {measure.unit}s"
-        estimate = float(np.mean(_cluster_means(values, clusters)[1]))
+        estimate = float(np.mean([own.mean() for own in by_cluster(values, clusters).values()]))
         return Finding(measure, policy, "undecided", estimate, clusters=count, missing=missing, reason=reason)
     found = interval(study, measure, policy, values, clusters)
     return Finding(measure, policy, _answer(measure, found), *found, clusters=count, missing=missing)
-
-
-def interval(study: Study, measure: Measure, policy: str, values: Sequence[float], clusters: Sequence[int]) -> Estimate:
-    """Mean of the clusters' means, with an interval from resampling clusters whole.
-
-    Each cluster counts alike, however many of its rows are defined.
-    """
-    names, means = _cluster_means(values, clusters)
-    rng = stream(0, study.name, measure.name, policy)
-    return cluster_bootstrap(means, names, lambda drawn: float(drawn.mean()), rng, study.resamples, study.confidence)
-
-
-def _cluster_means(values: Sequence[float], clusters: Sequence[int]) -> tuple[list[int], list[float]]:
-    pairs = list(zip(values, clusters, strict=True))
-    names = sorted(set(clusters))
-    return names, [float(np.mean([value for value, of in pairs if of == name])) for name in names]
 
 
 def _answer(measure: Measure, found: Estimate) -> Answer:

@@ -17,9 +17,11 @@ from autoarm.evaluation.rollout import Rollout
 from autoarm.study.plan import Demonstrations, Effort, Place, Point, Stage, Study, nearest_other, nearest_spot
 from autoarm.suite.episodes import Episode
 from gym_autoarm import spec
+from gym_autoarm.body_files import load_body
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Scene
 
 if TYPE_CHECKING:
     from autoarm.interp.observations.dataset_sample import DatasetSample
@@ -114,8 +116,15 @@ class Workspace:
             episodes_per_spot=wanted.episodes_per_spot,
             seed=wanted.seed,
             image_size=self.effort.image_size,
+            order=self.study.order,
             workers=self.workers,
+            base=self.base,
         ).folder
+
+    @cached_property
+    def base(self) -> Scene:
+        """The scene that differs from episode to episode in the cube alone."""
+        return Scene(body=load_body(self.study.body))
 
     def sample(self, policy: LeRobotPolicy, dataset: str) -> DatasetSample:
         """Frames of a dataset, evenly spread over its episodes."""
@@ -138,7 +147,9 @@ class Workspace:
         if not (out / WEIGHTS).is_file():
             plan = self.study.pretraining
             self.say(f"pretraining a backbone on {plan.scenes} scenes")
-            scenes = Scenes(max(40, round(plan.scenes * self.effort.steps)), plan.moments, seed=plan.seed)
+            scenes = Scenes(
+                max(40, round(plan.scenes * self.effort.steps)), plan.moments, seed=plan.seed, body=self.study.body
+            )
             phase = Phase(steps=max(2, round(plan.steps * self.effort.steps)), learning_rate=5e-4)
             size = self.effort.frame_size or CPU.image_size
             pretrain(out, PretrainConfig(scenes, size, phase, plan.seed), self.workers)
@@ -240,7 +251,7 @@ class Workspace:
             if len(spots) > 1:
                 pairs += [(spot, nearest_other(spot, spots), "trained") for spot in spots]
             self._observations[dataset] = PairedObservations(
-                rendered_frames(points, image_size=self.effort.image_size),
+                rendered_frames(points, image_size=self.effort.image_size, scene=self.base),
                 points,
                 np.array([points.index(here) for here, _, _ in pairs]),
                 np.array([points.index(there) for _, there, _ in pairs]),
@@ -265,14 +276,14 @@ class Workspace:
         starts = np.asarray(HOME) + rng.normal(0.0, _START_NOISE, (len(points), len(HOME)))
         if dataset not in self._scenes:
             starts = np.clip(starts, spec.ACTION_LOW, spec.ACTION_HIGH)
-            self._scenes[dataset] = rendered_frames(points, starts, yaws, self.effort.image_size)
+            self._scenes[dataset] = rendered_frames(points, starts, yaws, self.effort.image_size, self.base)
         return self._scenes[dataset], np.asarray(yaws[:, None], np.float64)
 
     def episodes(self, place: str, points: list[Point], count: int) -> list[Episode]:
         """Episodes with the cube near each of the points in turn, the same for every policy."""
         if not points:
             raise InvalidInputError("no position", field=place, cure="give at least one")
-        distribution = SceneDistribution()
+        distribution = SceneDistribution(base=self.base)
         found = []
         for index in range(count):
             seed = int(stream(0, self.study.name, "episode", place, index).integers(2**32))

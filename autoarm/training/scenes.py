@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from autoarm.data.frames import Frames, resize
 from gym_autoarm import spec
+from gym_autoarm.body_files import DEFAULT_BODY, load_body
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.expert import Expert, Style, yaw_of
 from gym_autoarm.rng import stream
 from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Scene
 
 LABELS: Final = ("cube x", "cube y", "cube z", "cos 4 yaw", "sin 4 yaw", "grasp x", "grasp y", "grasp z")
 """Positions in metres. A cube looks the same after a quarter turn, hence the factor of 4."""
@@ -30,12 +32,14 @@ class Scenes:
         moments: Frames of each scene, at random moments of the expert's motion.
         render_size: Height and width that frames are drawn at before they are resized.
         seed: Seed of all random numbers.
+        body: How the arm answers: a name or a file, see `gym_autoarm.body_files.load_body`.
     """
 
     count: int = 3000
     moments: int = 6
     render_size: tuple[int, int] = (240, 320)
     seed: int = 0
+    body: str = DEFAULT_BODY
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class SceneRenderer:
             raise InvalidInputError("there is nothing to draw", field="scenes", cure="at least 1 of 1 moment")
         self._scenes, self._image_size = scenes, image_size
         self._env = PickIntoBoxEnv(scenes.render_size, cameras=False)
-        self._distribution, self._expert = SceneDistribution(), Expert()
+        self._distribution, self._expert = SceneDistribution(base=Scene(body=load_body(scenes.body))), Expert()
 
     def __call__(self, index: int) -> LabelledFrames:
         """The frames of a scene, a function of the seed and the scene's number alone."""
@@ -68,7 +72,12 @@ class SceneRenderer:
         scene = self._distribution.sample(seed)
         observation, info = self._env.reset(seed=seed, options={"scene": scene})
         way = self._expert.plan(
-            info["cube_pose"], info["box_pose"], observation["agent_pos"], Style.sample(seed), info["cube_size"]
+            info["cube_pose"],
+            info["box_pose"],
+            observation["agent_pos"],
+            Style.sample(seed),
+            info["cube_size"],
+            scene.body,
         )
         moments = np.sort(stream(seed, "moments").choice(len(way), self._scenes.moments, replace=False))
         frames, labels, taken = [], [], 0

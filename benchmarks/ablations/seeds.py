@@ -1,8 +1,8 @@
 """How well a recipe does, not its best run: policies of one recipe and several training seeds on the same episodes.
 
 Run with `python benchmarks/ablations/seeds.py RUN RUN ... --out OUT`. Measured results are kept in `OUT`, and a run
-that was stopped goes on; the table is `OUT/seeds.md`, its numbers beside it. The interval of a mean comes from
-resampling training seeds, since a second training run is a new draw and a second episode of the same run is not.
+that was stopped goes on; the table is `OUT/seeds.md`, its numbers beside it. The interval of a mean is Student's t over
+training seeds, since a second training run is a new draw and a second episode of the same run is not.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import tyro
 
 from autoarm.results.result import Result
 from autoarm.runtime.files import write_text
-from autoarm.statistics import cluster_bootstrap
+from autoarm.statistics import rate_over_seeds
 from gym_autoarm.errors import InvalidInputError
-from gym_autoarm.rng import stream
 
 AXES: Final = ("fresh", "interpolation", "extrapolation")
 
@@ -63,9 +61,8 @@ def summary(results: Mapping[str, Result]) -> dict[str, Any]:
     """Success of every policy on each axis, and their mean with its interval over policies."""
     axes: dict[str, Any] = {}
     for axis in next(iter(results.values())).groups:
-        rows = [(name, row.success) for name, result in results.items() for row in result.rows if row.group == axis]
-        names, successes = zip(*rows, strict=True)
-        mean = cluster_bootstrap(np.array(successes, float), np.array(names), np.mean, stream(0, "seeds", axis))
+        own = [result.groups[axis] for result in results.values()]
+        mean = rate_over_seeds([each.successes for each in own], [each.episodes for each in own])
         axes[axis] = {
             "policies": {name: result.groups[axis].model_dump() for name, result in results.items()},
             "mean": {"rate": mean.estimate, "low": mean.low, "high": mean.high},

@@ -97,10 +97,10 @@ def test_the_mean_over_seeds_is_of_policies_and_not_of_episodes(make_result: Cal
     axes = seeds.summary({name: make_result(name, "everywhere", each) for name, each in outcomes.items()})
     (axis,) = axes
     assert axes[axis]["mean"]["rate"] == pytest.approx(0.8)
-    # Means of three policies drawn with replacement from 0.8, 0.6 and 1.0: 0.6 is drawn three times in one of 27.
-    assert axes[axis]["mean"]["low"] == pytest.approx(0.6)
+    # Student's t: three policies of 0.8, 0.6 and 1.0 have a standard error of 0.2 / sqrt(3), and t's quantile is 4.303.
+    assert axes[axis]["mean"]["low"] == pytest.approx(0.8 - 4.3026527 * 0.2 / 3**0.5)
     assert axes[axis]["mean"]["high"] == pytest.approx(1.0)
-    assert f"| {axis} | 80.0 % | 60.0 % | 100.0 % | 80.0 % (60.0 to 100.0) |" in seeds.table(axes)
+    assert f"| {axis} | 80.0 % | 60.0 % | 100.0 % | 80.0 % (30.3 to 100.0) |" in seeds.table(axes)
     with pytest.raises(InvalidInputError, match="give two or more"):
         seeds.measure(seeds.Options((Path("alone"),), Path("never-made")))
 

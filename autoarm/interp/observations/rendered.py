@@ -17,6 +17,7 @@ from autoarm.data.chunks import fill_chunk
 from autoarm.interp.model.capture import capture
 from autoarm.interp.observations.probe_data import policy_batch
 from gym_autoarm import spec
+from gym_autoarm.body import Body
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.expert import Expert, Style
@@ -37,12 +38,14 @@ class RenderedFrames:
         states: Joints, `(n, 6)`.
         cube: Position and quaternion (w, x, y, z) of the cube, metres, `(n, 7)`.
         box: Position and quaternion of the box, `(n, 7)`.
+        body: How the arm answers.
     """
 
     pixels: dict[str, NDArray[np.uint8]]
     states: NDArray[np.float32]
     cube: Floats
     box: Floats
+    body: Body
 
     def __len__(self) -> int:
         return len(self.states)
@@ -108,6 +111,7 @@ def rendered_frames(
         states=np.stack([each["agent_pos"] for each in seen]),
         cube=np.stack([cube for cube, _ in poses]),
         box=np.stack([box for _, box in poses]),
+        body=base.body,
     )
 
 
@@ -126,7 +130,7 @@ def expert_chunks(rendered: RenderedFrames, steps: int, style: Style | None = No
     """
     expert = Expert()
     plans = [
-        expert.plan(cube, box, state, style)
+        expert.plan(cube, box, state, style, body=rendered.body)
         for cube, box, state in zip(rendered.cube, rendered.box, rendered.states, strict=True)
     ]
     return np.stack([fill_chunk(plan, steps) for plan in plans]).astype(np.float64)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from autoarm.evaluation.failure import EpisodeTrace, beside_box, failure_mode
 from autoarm.evaluation.rollout import mean_squared_jerk
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_names, load_body
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.sampling import SceneDistribution
-from gym_autoarm.scene import Body, Box, Cube, Distractor, Light, Scene
+from gym_autoarm.scene import Box, Cube, Distractor, Light, Scene
 from gym_autoarm.scene_data import restore_scene, scene_changes
-from gym_autoarm.servo import PRESETS
 
 CUBE = (0.21, 0.05, 0.015)
 AWAY = (0.10, -0.10, 0.20)
@@ -75,14 +75,14 @@ def test_the_usual_scene_has_nothing_to_say():
     assert scene_changes(Scene(cube=Cube(x=0.2))) == {"cube": {"x": 0.2}}
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(list(PRESETS)), st.integers(0, 3))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(body_names()), st.integers(0, 3))
 def test_a_scene_comes_back_from_what_differs(seed, gains, count):
     scene = SceneDistribution().sample(seed)
     scene = replace(
         scene,
         distractors=tuple(Distractor(0.2, 0.01 * number) for number in range(count)),
         light=Light(diffuse=0.3, tint=(1.0, 0.9, 0.8)),
-        body=Body(PRESETS[gains], latency=count),
+        body=replace(load_body(gains), delay=count / spec.FPS),
         top=replace(scene.top, roll=3.0),
         box=Box(x=0.2),
     )

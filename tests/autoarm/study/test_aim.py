@@ -9,7 +9,7 @@ from autoarm.interp.observations.rendered import ActionScale, RenderedFrames
 from autoarm.study.aim import Aim
 from autoarm.study.workspace import PairedObservations
 from gym_autoarm import spec
-from gym_autoarm.scene import HOME
+from gym_autoarm.scene import HOME, Scene
 
 POINTS = [(0.20, 0.03), (0.17, 0.0), (0.25, 0.05)]
 
@@ -20,7 +20,11 @@ def pairs() -> PairedObservations:
     box = np.tile([*spec.BOX_POSITION, 0.0, 1.0, 0.0, 0.0, 0.0], (len(POINTS), 1))
     states = np.tile(np.asarray(HOME, np.float32), (len(POINTS), 1))
     return PairedObservations(
-        RenderedFrames({}, states, cube, box), POINTS, np.array([0, 2]), np.array([1, 0]), ["inside", "inside"]
+        RenderedFrames({}, states, cube, box, Scene().body),
+        POINTS,
+        np.array([0, 2]),
+        np.array([1, 0]),
+        ["inside", "inside"],
     )
 
 

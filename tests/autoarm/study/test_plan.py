@@ -10,12 +10,15 @@ import pytest
 import yaml
 
 from autoarm.study.plan import Effort, Study, load_study, study_names
+from autoarm.study.report import verdict_lines
 from autoarm.study.stages import STAGES, units
 from autoarm.study.workspace import Workspace, spot_name
 from autoarm.training.presets import CPU
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.sampling import spot_position
+
+RESULTS = Path(__file__).parents[3] / "benchmarks/results/lookup-table-v1"
 
 
 def write(study: Study, tmp_path: Path, **changes: Any) -> Path:
@@ -91,6 +94,21 @@ def test_every_criterion_asks_a_stage_that_measures_its_arm(lookup_table: Study,
 def test_the_digest_is_of_the_content(lookup_table: Study, tmp_path: Path) -> None:
     assert load_study(write(lookup_table, tmp_path)).sha256 == lookup_table.sha256
     assert load_study(write(lookup_table, tmp_path, clearance=0.014)).sha256 != lookup_table.sha256
+
+
+def test_the_committed_rows_still_belong_to_the_study_and_give_its_report(lookup_table: Study) -> None:
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for line in verdict_lines(lookup_table, RESULTS):
+        name, answer, why = line.split(" ", 2)
+        assert f"**{answer.removesuffix(':')}.** {name}. {why}" in text
+
+
+def test_a_new_study_names_no_resampling(lookup_table: Study, tmp_path: Path) -> None:
+    data = lookup_table.model_dump(mode="json")
+    del data["resamples"]
+    file = tmp_path / "new.yaml"
+    file.write_text(yaml.safe_dump(data))
+    assert load_study(file).resamples is None
 
 
 @pytest.mark.parametrize(

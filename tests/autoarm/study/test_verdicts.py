@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoarm.study.intervals import interval_caveat, interval_method
 from autoarm.study.plan import Criterion, Stage, Study
 from autoarm.study.rows import Row
 from autoarm.study.verdicts import NO_ROWS, combine, control_verdicts, find, verdicts
@@ -16,10 +17,13 @@ Rows = dict[Stage, list[Row]]
 Choose = Callable[[Criterion], float]
 
 
-@pytest.fixture(scope="module")
-def study(lookup_table: Study) -> Study:
-    """The project's study, with an interval that is quicker to compute."""
-    return lookup_table.model_copy(update={"resamples": 300})
+EPISODES = 200
+
+
+@pytest.fixture(scope="module", params=[None, 300], ids=["t", "resampled"])
+def study(lookup_table: Study, request: pytest.FixtureRequest) -> Study:
+    """The project's study with t intervals, as a new study has them, and with its own, quicker to compute."""
+    return lookup_table.model_copy(update={"resamples": request.param})
 
 
 def row(arm: str, seed: int, metric: str, at: dict[str, Any], value: float | None) -> Row:
@@ -43,6 +47,12 @@ def between(criterion: Criterion) -> float:
     return float(np.mean([end for end in ends if end is not None]))
 
 
+def episodes(rate: float) -> list[float]:
+    """Successes and failures at about this rate."""
+    won = min(EPISODES, max(0, round(EPISODES * rate)))
+    return [1.0] * won + [0.0] * (EPISODES - won)
+
+
 def made_up(study: Study, choose: Choose, seeds: int = 5, spread: float = 0.01) -> Rows:
     """Rows for every criterion, and controls that come out as what they are."""
     rows: Rows = {}
@@ -51,8 +61,10 @@ def made_up(study: Study, choose: Choose, seeds: int = 5, spread: float = 0.01) 
         for criterion in hypothesis.criteria:
             for seed in range(seeds):
                 value = choose(criterion) + spread * (-1) ** seed
-                made = row(hypothesis.arm, seed, criterion.metric, dict(criterion.at), value)
-                rows.setdefault(criterion.stage, []).append(made)
+                values = episodes(value) if criterion.metric == "success" else [value]
+                rows.setdefault(criterion.stage, []).extend(
+                    row(hypothesis.arm, seed, criterion.metric, dict(criterion.at), each) for each in values
+                )
     for name, slope in (("nearest", 0.0), ("position-fed", 1.0)):
         for place in ("inside", "outside"):
             for number in range(8):
@@ -151,6 +163,40 @@ def test_rows_of_other_conditions_do_not_count(study: Study) -> None:
     at = {**criterion.at, "steps": 50}
     rows = [row("end-to-end", seed, "success", at, 1.0) for seed in range(5)]
     assert find(study, criterion, "end-to-end", {"finetune": rows}).reason == NO_ROWS
+
+
+def interval_of(study: Study, values: list[float]) -> tuple[float | None, float | None]:
+    criterion = study.hypotheses["H4"].criteria[0]
+    rows = [row("end-to-end", seed, criterion.metric, {}, value) for seed, value in enumerate(values)]
+    finding = find(study, criterion, "end-to-end", {"attention": rows})
+    return finding.low, finding.high
+
+
+def test_a_new_study_has_t_intervals(lookup_table: Study) -> None:
+    new = lookup_table.model_copy(update={"resamples": None})
+    half = 2.7764451 * np.sqrt(2.5 / 5)  # t's quantile of 0.975 at four degrees of freedom, and the standard error
+    assert interval_of(new, [1, 2, 3, 4, 5]) == pytest.approx((3 - half, 3 + half))
+    # The mean of five numbers that are drawn with replacement is never beyond them, and rarely near them.
+    low, high = interval_of(lookup_table, [1, 2, 3, 4, 5])
+    assert (low, high) == pytest.approx((1.8, 4.2), abs=0.1)
+
+
+def test_success_of_every_seed_in_every_episode_is_not_certain(lookup_table: Study) -> None:
+    new = lookup_table.model_copy(update={"resamples": None})
+    criterion = new.hypotheses["H6"].criteria[0]
+    rows = [row("end-to-end", seed, "success", dict(criterion.at), 1.0) for seed in range(5) for _ in range(20)]
+    finding = find(new, criterion, "end-to-end", {"finetune": rows})
+    assert (finding.estimate, finding.high) == (1.0, 1.0)
+    assert finding.low is not None
+    assert finding.low < 0.98
+
+
+def test_the_report_says_how_intervals_were_made(lookup_table: Study) -> None:
+    new = lookup_table.model_copy(update={"resamples": None})
+    assert "resampling whole seeds" in interval_method(lookup_table)
+    assert "Student’s t" in interval_method(new)
+    assert interval_caveat(lookup_table) == "Intervals from five seeds tend to be too narrow."
+    assert "all seeds gave the very same number" in interval_caveat(new)
 
 
 def test_combining() -> None:
