@@ -30,11 +30,12 @@ from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Operator
 from autoarm_hardware.servos import Limits, first_line
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_names
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import write_text
 from gym_autoarm.sampling import SceneDistribution
 from gym_autoarm.scene import HOME, Box, Scene
-from gym_autoarm.scene_files import load_camera
+from gym_autoarm.scene_files import load_camera, load_scene
 from gym_autoarm.strict import StrictModel, read_yaml
 
 FollowerType = Literal["so100_follower", "so101_follower", "koch_follower"]
@@ -118,6 +119,8 @@ class RobotConfig(StrictModel):
         dry_run: Print what would be sent, and send nothing.
         camera_files: Files of `autoarm align` for cameras that are not where the simulated ones are.
         box: Where the box stands.
+        body: How the arm answers: the name of a body, or a file of `autoarm twin-check --fit`. What plans or simulates
+            for this arm uses it; by default the scene's.
         leader: The leader arm, if there is one.
     """
 
@@ -135,6 +138,7 @@ class RobotConfig(StrictModel):
     dry_run: bool = False
     camera_files: dict[CameraName, Path] = Field(default_factory=dict)
     box: BoxConfig = BoxConfig()
+    body: str | Path | None = None
     leader: LeaderConfig | None = None
 
     _resolve = field_validator("calibration_dir")(_beside)
@@ -143,6 +147,17 @@ class RobotConfig(StrictModel):
     @classmethod
     def _resolve_files(cls, files: dict[CameraName, Path], info: ValidationInfo) -> dict[CameraName, Path]:
         return {name: path for name, given in files.items() if (path := _beside(given, info)) is not None}
+
+    @field_validator("body")
+    @classmethod
+    def _resolve_body(cls, body: str | Path | None, info: ValidationInfo) -> str | Path | None:
+        if body is None or str(body) in body_names():
+            return body
+        if Path(body).suffix not in (".yaml", ".yml"):
+            raise ValueError(
+                f"there is no body {str(body)!r}: choose from {', '.join(body_names())}, or name a YAML file"
+            )
+        return _beside(Path(body), info)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -176,17 +191,18 @@ class RobotConfig(StrictModel):
         return self.home or HOME
 
     def scene(self, scene: Scene | None = None) -> Scene:
-        """A scene with this table's cameras, and with its box unless the scene moves the box.
+        """A scene with this table's cameras, this arm's body, and this table's box unless the scene moves the box.
 
         Raises:
-            InvalidFileError: If a camera file is missing or damaged.
+            InvalidFileError: If the file of a camera or of the body is missing or damaged.
         """
         scene = scene or Scene()
         placed = {name: load_camera(path) for name, path in self.camera_files.items()}
         if scene.box == Box():
             placed_box = replace(scene.box, x=self.box.x, y=self.box.y, yaw=self.box.yaw)
             scene = replace(scene, box=placed_box)
-        return replace(scene, **placed)  # type: ignore[arg-type]  # the names of cameras are fields
+        scene = replace(scene, **placed)  # type: ignore[arg-type]  # the names of cameras are fields
+        return load_scene(scene, body=self.body)
 
     def make_env(self, **changes: Any) -> PickIntoBoxEnv:
         """The environment of this arm, not connected: `reset` connects.

@@ -49,7 +49,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     the operator was asked to place the cube. `box_pose` is that of the scene; `gripper_pose` and `grasp_path` come from
     the joints read, by forward kinematics, and are NaN, too, for an arm that is not the simulated one; `stage` is
     `reach` until success, then `place`; `clipped` says which joints the limits of `Guard` held back, its step limit
-    included.
+    included; `body` is the scene's, and `overloaded` what the gripper's servo said of itself when it was last asked,
+    which each step does for one register of five.
 
     Steps take a thirtieth of a second each, on the clock; `timing` says how steadily. The arm is connected by the first
     `reset` and stopped by `close`, by leaving a `with` block, and by any exception out of `reset` or `step`.
@@ -347,6 +348,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             "box_pose": np.array([box.x, box.y, 0.0, *yaw_quaternion(box.yaw)]),
             "gripper_pose": self._gripper_pose(joints[-1]),
             "cube_size": self.scene.cube.size,
+            "body": self.scene.body,
+            "overloaded": self._guard is not None and self._guard.is_overloaded,
             "grasp_path": np.stack([self._grasp(position) for position in joints]).astype(np.float32),
             "cube_path": cube_path,
             "joint_path": np.stack(joints).astype(np.float32),

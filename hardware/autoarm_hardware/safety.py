@@ -105,11 +105,14 @@ class Guard:
         self._in_step = True
         """Whether the last reading succeeded; if not, its answers may still arrive, and be taken for the next one's."""
         models = {joint: motor.model for joint, motor in bus.motors.items()}
-        self._checks = servo_family(bus).checks(self._limits, models)
+        self._family = servo_family(bus)
+        self._checks = self._family.checks(self._limits, models)
         self._next_checks: Iterator[RegisterCheck] = cycle(self._checks)
         self._fault_since: dict[tuple[str, str], tuple[float, float]] = {}
         self.reading: Vector = np.full(len(spec.JOINTS), np.nan)
         """The last position read, `(6,)`; NaN before the first."""
+        self.is_overloaded = False
+        """Whether the gripper's protection against overload held it back at the last look."""
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +202,10 @@ class Guard:
 
     def _look(self, watch: RegisterCheck) -> None:
         now = self._now()
-        for joint, raw in self._read(watch.register, normalize=False, tries=1 + self._retries).items():
+        values = self._read(watch.register, normalize=False, tries=1 + self._retries)
+        if watch.register == self._family.status:
+            self.is_overloaded = bool(int(values[spec.JOINTS[spec.GRIPPER]]) & self._family.weakening)
+        for joint, raw in values.items():
             fault = watch.judge(joint, int(raw))
             if fault is None:
                 self._fault_since.pop((joint, watch.register), None)

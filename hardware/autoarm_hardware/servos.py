@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from gym_autoarm import spec
 from gym_autoarm.errors import AutoArmError, InvalidInputError
 
 
@@ -83,6 +84,8 @@ class ServoFamily:
         voltage: The register with the supply voltage, tenths of a volt.
         load: The register with the load, or the current, of the motor.
         full_load: The value of `load` at full torque, by model.
+        weakening: Bits of `status` with which a servo goes on, with less torque. A gripper that presses too hard is no
+            danger: it does not stop the arm.
         force_controlled: Joints that LeRobot drives by force, which hold with full torque all the time.
     """
 
@@ -92,6 +95,7 @@ class ServoFamily:
     voltage: str
     load: str
     full_load: Mapping[str, float]
+    weakening: int = 0
     force_controlled: frozenset[str] = frozenset()
 
     @property
@@ -118,7 +122,10 @@ class ServoFamily:
             return _within(share, 0, limits.load, " of full torque", "see what the arm presses against")
 
         return (
-            RegisterCheck(self.status, lambda joint, raw: self.status_fault(raw)),
+            RegisterCheck(
+                self.status,
+                lambda joint, raw: self.status_fault(raw & ~self.weakening if joint == _GRIPPER else raw),
+            ),
             RegisterCheck(
                 "Torque_Enable",
                 lambda joint, raw: _within(
@@ -137,6 +144,7 @@ class ServoFamily:
         )
 
 
+_GRIPPER: Final = spec.JOINTS[spec.GRIPPER]
 _POWER: Final = "check the power supply and its plug"
 _PRESSING: Final = "see what the arm presses against, then switch the power off and on"
 _COOL: Final = "let it cool, and take weight off it"
@@ -156,6 +164,7 @@ FEETECH: Final = ServoFamily(
     voltage="Present_Voltage",
     load="Present_Load",
     full_load={"sts3215": 1000},  # tenths of a per cent
+    weakening=0x20,  # Protective_Torque; one that Unloading_Condition switches off is seen by its Torque_Enable
 )
 DYNAMIXEL: Final = ServoFamily(
     status="Hardware_Error_Status",
@@ -174,7 +183,7 @@ DYNAMIXEL: Final = ServoFamily(
     load="Present_Current",
     full_load={"xl430-w250": 1000, "xl330-m288": 1470, "xl330-m077": 1470},
     # In current-based position mode a gripper holds with all the current that it may draw.
-    force_controlled=frozenset({"gripper"}),
+    force_controlled=frozenset({_GRIPPER}),
 )
 
 

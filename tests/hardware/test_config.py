@@ -7,16 +7,18 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from autoarm_hardware.config import load_robot
+from autoarm_hardware.config import load_robot, write_robot
 from autoarm_hardware.twin.calibration import follower_calibration
 from autoarm_hardware.twin.device import Twin
 from autoarm_hardware.twin.table import TableClient
+from gym_autoarm.body_files import DEFAULT_BODY, STIFF_BODY, BodyFile, shipped_body, write_body_file
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.scene import TOP, Box, Camera, Scene
 from gym_autoarm.scene_files import CameraFile, write_file
@@ -63,10 +65,27 @@ def test_table_moves_cameras_and_a_box_that_the_scene_leaves_alone(tmp_path: Pat
     assert robot.scene(moved).box == moved.box  # the episode says where it stands
 
 
+def test_body_of_the_arm_by_name_or_by_a_file_beside_it(tmp_path: Path) -> None:
+    soft = replace(shipped_body(DEFAULT_BODY), backlash=0.7)
+    write_body_file(tmp_path / "mine.yaml", BodyFile.of(soft), "mine")
+    for given, body in ((None, Scene().body), (STIFF_BODY, shipped_body(STIFF_BODY)), ("mine.yaml", soft)):
+        robot = load_robot(write(tmp_path, body=given))
+        assert robot.scene().body == body
+    assert robot.scene(Scene(body=shipped_body(STIFF_BODY))).body == soft  # the arm's, whatever the episode says
+    again = tmp_path / "again" / "robot.yaml"
+    again.parent.mkdir()
+    write_robot(again, robot, "a copy")
+    assert load_robot(again).scene().body == soft
+    (tmp_path / "mine.yaml").unlink()
+    with pytest.raises(InvalidFileError, match=r"mine\.yaml"):
+        robot.scene()
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"port": None}, "port"),
+        ({"body": "strong"}, "body: .*so101-12v"),
         ({"prot": "/dev/ttyACM0"}, "prot"),
         ({"type": "so102_follower"}, "type"),
         ({"success": "luck"}, "success"),
@@ -103,6 +122,7 @@ def test_twin_writes_one_and_its_hand_lays_what_is_asked_for(
         robot = load_robot(file)
         assert robot.is_twin
         assert robot.image_size == (48, 64)
+        assert robot.body == DEFAULT_BODY
         assert Path(robot.port) == twin.folder.path / "follower"
         robot.make_env()  # its calibration is found, its cameras are LeRobot's
         assert robot.leader is not None

@@ -21,6 +21,7 @@ from autoarm_hardware.safety import Guard, safe_goal
 from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.lockstep import LockstepTwin
+from autoarm_hardware.twin.protocol import Status
 from autoarm_hardware.twin.servo import Condition
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidActionError, InvalidInputError
@@ -110,6 +111,31 @@ def test_faulty_servo_is_named_with_register_and_cure(bench: Bench, condition: C
         guard.check()
     assert caught.value.field == f"servo 3 (elbow_flex): {register}"
     assert caught.value.cure
+
+
+def test_weakened_gripper_is_reported_and_other_overloads_stop_the_arm(bench: Bench) -> None:
+    guard = bench.guard()
+    guard.check()
+    assert not guard.is_overloaded
+    for servo in bench.servos:
+        servo["Unloading_Condition"] = 0  # otherwise Torque_Enable tells that the motor is off
+    bench.servos[5].condition = Condition(error=Status.OVERLOAD)
+    guard.check()
+    assert guard.is_overloaded
+    bench.servos[5].condition = Condition(error=Status.OVERCURRENT | Status.OVERLOAD)
+    with pytest.raises(ServoError, match=r"servo 6 \(gripper\): Status: .*current"):
+        guard.check()
+    bench.servos[5].condition = Condition()
+    guard.check()
+    assert not guard.is_overloaded
+    bench.servos[1].condition = Condition(error=Status.OVERLOAD)
+    with pytest.raises(ServoError, match=r"servo 2 \(shoulder_lift\): Status: .*overloaded"):
+        guard.check()
+    bench.servos[1].condition = Condition()
+    bench.servos[5]["Unloading_Condition"] = Status.OVERLOAD
+    bench.servos[5].condition = Condition(error=Status.OVERLOAD)
+    with pytest.raises(ServoError, match=r"servo 6 \(gripper\): Torque_Enable"):
+        guard.check()
 
 
 @pytest.mark.parametrize("release", [True, False])

@@ -165,6 +165,58 @@ def test_troubles_are_reported_and_some_release_the_joint(
     assert servo["Torque_Enable"] == int(not unloads)
 
 
+def press(servo: Servo, joint: Any, load: float, seconds: float) -> None:
+    """Have a goal ask for a duty, for some time."""
+    joint.now = Motion(2000.0, load=load)
+    for _ in range(round(seconds / 0.01)):
+        servo.advance(0.01)
+
+
+def test_pressing_too_hard_for_too_long_weakens_the_motor_until_less_is_asked(servo: Servo, joint: Any) -> None:
+    servo["Torque_Enable"], servo["Overload_Torque"] = 1, 25  # as LeRobot sets the gripper
+    press(servo, joint, -0.6, 1.9)
+    assert (servo.status, joint.driven.torque, servo["Present_Load"]) == (Status.OK, 1.0, -600)
+    press(servo, joint, 0.25, 0.01)  # in between, no more than it may
+    press(servo, joint, -0.6, 1.9)
+    assert servo.status == Status.OK
+    press(servo, joint, -0.6, 0.2)
+    assert (servo.status, joint.driven.torque, servo["Present_Load"]) == (Status.OVERLOAD, 0.2, -200)
+    assert servo["Status"] == Status.OVERLOAD
+    assert servo["Present_Current"] == pytest.approx(0.2 * 2.7 / 0.0065, abs=1)
+    assert (servo["Torque_Enable"], joint.driven.powered) == (1, True)
+    press(servo, joint, -0.25, 0.01)
+    assert (servo.status, joint.driven.torque, servo["Present_Load"]) == (Status.OK, 1.0, -250)
+
+
+@pytest.mark.parametrize(
+    ("registers", "load", "seconds"),
+    [
+        ({}, 0.81, 2.0),  # as delivered
+        ({"Overload_Torque": 50, "Protection_Time": 30}, 0.51, 0.3),
+    ],
+)
+def test_protection_is_set_by_registers(
+    servo: Servo, joint: Any, registers: dict[str, int], load: float, seconds: float
+) -> None:
+    servo["Torque_Enable"] = 1
+    for name, value in registers.items():
+        servo[name] = value
+    press(servo, joint, load - 0.02, 10.0)
+    assert servo.status == Status.OK
+    press(servo, joint, load, seconds - 0.05)
+    assert servo.status == Status.OK
+    press(servo, joint, load, 0.1)
+    assert servo.status == Status.OVERLOAD
+    servo.power_up()
+    assert servo.status == Status.OK
+
+
+def test_motor_limited_below_overload_torque_presses_for_ever(servo: Servo, joint: Any) -> None:
+    servo["Torque_Enable"], servo["Torque_Limit"] = 1, 800
+    press(servo, joint, 1.0, 10.0)
+    assert (servo.status, servo["Present_Load"]) == (Status.OK, 800)
+
+
 def test_reg_write_waits_for_action(servo: Servo) -> None:
     servo.reg_write(REGISTERS["Acceleration"].address, b"\x05")
     assert (servo["Acceleration"], servo["Asynchronous_Write"]) == (0, 1)

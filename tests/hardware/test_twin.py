@@ -24,10 +24,12 @@ from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.faults import Incident, Noise
 from autoarm_hardware.twin.lockstep import LockstepTwin
 from gym_autoarm import spec
+from gym_autoarm.body_files import STIFF_BODY, shipped_body
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 from gym_autoarm.expert import Expert, Style
 from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene import Scene
 from gym_autoarm.task import TaskMonitor
 
 GOAL = {"shoulder_pan": 10.0, "shoulder_lift": -20.0, "elbow_flex": 30.0, "wrist_flex": 40.0, "wrist_roll": -50.0}
@@ -69,7 +71,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def test_follower_connects_observes_and_acts(running: Running) -> None:
-    with running(speed=4.0) as twin, connected(follower(twin)) as robot:
+    stiff = Scene(body=shipped_body(STIFF_BODY))  # it comes to where it is sent
+    with running(scene=stiff, speed=4.0) as twin, connected(follower(twin)) as robot:
         assert robot.is_calibrated
         observation = robot.get_observation()
         for joint, position in zip(spec.JOINTS, twin.follower.body.position, strict=True):
@@ -97,7 +100,7 @@ def test_expert_places_the_cube_through_the_driver(tmp_path: Path) -> None:
     _, info = env.reset(options={"scene": scene})
     env.close()
     cube, box = info["cube_pose"], info["box_pose"]
-    plan = Expert().plan(cube, box, scene.start, Style.sample(1), scene.cube.size)
+    plan = Expert().plan(cube, box, scene.start, Style.sample(1), scene.cube.size, body=scene.body)
     twin = LockstepTwin(tmp_path, Settings(scene=scene), cameras=False)
     with connected(twin.robot) as robot:
         for goal in plan:

@@ -25,6 +25,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from autoarm_hardware.config import load_robot
 from autoarm_hardware.twin import hand
 from autoarm_hardware.twin.bus import Bus, Reply
 from autoarm_hardware.twin.calibration import follower_calibration
@@ -33,6 +34,7 @@ from autoarm_hardware.twin.device import Twin
 from autoarm_hardware.twin.protocol import Instruction, Packet
 from autoarm_hardware.twin.servo import Servo
 from gym_autoarm import spec
+from gym_autoarm.body_files import DEFAULT_BODY, BodyFile, shipped_body, write_body_file
 from gym_autoarm.kinematics import ArmKinematics
 from gym_autoarm.task import TaskMonitor
 
@@ -110,8 +112,11 @@ def arguments(twin: Twin, arm: str) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_command_serves_and_clears_up(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "twin"
-    with started(sys.executable, "-m", "autoarm.cli", "twin", "--dir", str(folder), "--leader", "wave") as command:
+    write_body_file(tmp_path / "mine.yaml", BodyFile.of(shipped_body(DEFAULT_BODY)), "mine")
+    options = ["--dir", str(folder), "--leader", "wave", "--body", os.path.relpath(tmp_path / "mine.yaml")]
+    with started(sys.executable, "-m", "autoarm.cli", "twin", *options) as command:
         command.wait_for("--teleop.calibration_dir")
+        assert load_robot(folder / "robot.yaml").body == (tmp_path / "mine.yaml").resolve()
         assert (folder / "follower").resolve().is_char_device()
         assert json.loads((folder / "twin.json").read_text())["pid"] == command.process.pid
         with started(sys.executable, "-m", "autoarm_hardware.twin", "--dir", str(folder)) as second:
@@ -119,12 +124,17 @@ def test_command_serves_and_clears_up(tmp_path: Path, number: signal.Signals) ->
             assert "still runs" in second.said
         command.process.send_signal(number)
         assert command.finish(10.0) == 0
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
 @pytest.mark.parametrize(
     ("bad", "field"),
-    [(["--incidents", "fire"], "incidents"), (["--speed", "0"], "speed"), (["--noise.lost", "2"], "lost")],
+    [
+        (["--incidents", "fire"], "incidents"),
+        (["--speed", "0"], "speed"),
+        (["--noise.lost", "2"], "lost"),
+        (["--body", "strong"], "body"),
+    ],
 )
 def test_bad_settings_are_refused_before_anything_is_made(tmp_path: Path, bad: list[str], field: str) -> None:
     command = [sys.executable, "-m", "autoarm_hardware.twin", "--dir", str(tmp_path / "twin"), *bad]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,29 +16,37 @@ from autoarm_hardware.twin.calibration import Encoders
 from autoarm_hardware.twin.hand import Hand
 from autoarm_hardware.twin.servo import Drive, Motion
 from gym_autoarm import spec
+from gym_autoarm.body import Body as SceneBody
+from gym_autoarm.body_files import STIFF_BODY, shipped_body
 from gym_autoarm.kinematics import from_radians, to_radians
 from gym_autoarm.model import BOX, CUBE, TIMESTEP, compile_scene, yaw_quaternion
 from gym_autoarm.scene import Scene
-from gym_autoarm.servo import STALL_TORQUE
+from gym_autoarm.servo import SATURATION, STALL_TORQUE
 
 Vector = NDArray[np.float64]
 
 # The coefficients that LeRobot writes when it connects: with them the gains are the scene's.
 _P: Final = 16
 _D: Final = 32
+_FIRMWARE_STEPS: Final = 5
+"""Physics steps from one turn of the servos' firmware to the next: its protections count in 10 ms."""
 
 
 class Body:
     """A simulated arm, six joints on the servos' side, `advance` on the clock's.
 
     With LeRobot's coefficients it follows goals as the simulated environment of the same scene does, with delay and
-    backlash. A joint whose motor is off moves freely, with the friction of its gears, or as a hand moves it. An arm in
-    a hand collides with nothing: the hand holds it clear of the table.
+    backlash; the body's protection is not used, because servos have registers for it. A joint whose motor is off moves
+    freely, with the friction of its gears, or as a hand moves it. An arm in a hand collides with nothing: the hand
+    holds it clear of the table.
 
     Args:
         scene: The table, the arm's body and its start.
         encoders: How its encoders are mounted.
-        hand: The hand that moves joints whose motors are off; `None` for no hand.
+        hand: The hand that moves joints whose motors are off, as stiffly as `STIFF_BODY`; `None` for no hand.
+
+    Attributes:
+        firmware: Called about every 10 ms with the seconds since the last time: what servos do by themselves.
     """
 
     def __init__(self, scene: Scene, encoders: Encoders, hand: Hand | None = None) -> None:
@@ -45,6 +54,7 @@ class Body:
         self.model = compile_scene(scene)
         self.data = mujoco.MjData(self.model)
         self.joints = tuple(BodyJoint(self, index) for index in range(len(spec.JOINTS)))
+        self.firmware: Callable[[float], None] = lambda seconds: None
         self._encoders = encoders
         self._hand = hand
         if hand is not None:
@@ -53,8 +63,11 @@ class Body:
         self._gain = self.model.actuator_gainprm[actuators].copy()
         self._bias = self.model.actuator_biasprm[actuators].copy()
         self._torque = self.model.actuator_forcerange[actuators, 1].copy()
+        self._full_torque, self._most = _motors(scene.body)
+        self._delay = round(scene.body.delay / TIMESTEP)
         self._drives = [Drive(powered=False)] * len(spec.JOINTS)
-        self._goals: deque[tuple[float, int, float]] = deque()
+        self._steps = 0
+        self._goals: deque[tuple[int, int, float]] = deque()
         self._goal = np.asarray(scene.start, np.float64)
         self._setpoint = self._goal.copy()
         self._geared = self._goal.copy()
@@ -75,7 +88,8 @@ class Body:
     def advance(self, seconds: float) -> None:
         """Simulate whole physics steps; the rest of `seconds` is kept for the next call."""
         self._remainder += seconds
-        while self._remainder >= TIMESTEP:
+        # Sums of seconds are rounded: a step that lacks less than a hundredth is whole.
+        while self._remainder >= 0.99 * TIMESTEP:
             self._remainder -= TIMESTEP
             self._step()
 
@@ -102,17 +116,17 @@ class Body:
         return Motion(
             position=float(self._ticks_at_zero[index] + scale * self.data.qpos[index]),
             velocity=float(scale * self.data.qvel[index]),
-            load=float(self.data.actuator_force[index]) / STALL_TORQUE if self._drives[index].powered else 0.0,
+            load=self._load(index),
         )
 
     def drive(self, index: int, drive: Drive) -> None:
-        """Drive a joint: the motor at once, the goal after the scene's latency."""
+        """Drive a joint: the motor at once, the goal after the body's delay."""
         before, self._drives[index] = self._drives[index], drive
         if drive.powered and not before.powered:
             self._goal[index] = self._setpoint[index] = self._geared[index] = self.position[index]
         if drive.goal is not None:
             goal = (drive.goal - self._encoders.zero[index]) / self._encoders.scale[index]
-            self._goals.append((self.data.time + self.scene.body.latency / spec.FPS, index, float(goal)))
+            self._goals.append((self._steps + self._delay, index, float(goal)))
         if (drive.powered, drive.p, drive.d, drive.torque) != (before.powered, before.p, before.d, before.torque):
             self._set_motor(index, drive)
 
@@ -126,24 +140,40 @@ class Body:
         self.data.ctrl[:] = to_radians(self._setpoint)
         mujoco.mj_forward(self.model, self.data)
 
+    def _load(self, index: int) -> float:
+        """The duty that a joint's goal asks of its motor; see `Motion`."""
+        if not self._drives[index].powered:
+            return 0.0
+        bias = self.model.actuator_biasprm[index]
+        torque = self.model.actuator_gainprm[index, 0] * self.data.ctrl[index]
+        torque += bias[1] * self.data.qpos[index] + bias[2] * self.data.qvel[index]
+        most = self._most[index]
+        return float(min(max(torque / self._full_torque[index], -most), most))
+
     def _set_motor(self, index: int, drive: Drive) -> None:
         gain, bias = self._gain[index].copy(), self._bias[index].copy()
         torque = float(self._torque[index])
+        servo = self.scene.body.servos[index]
+        damping = servo.damping
         if drive.powered:
             gain[0] *= drive.p / _P
             bias[1] *= drive.p / _P
             bias[2] *= drive.d / _D
-            torque = min(torque, drive.torque * self.scene.body.gains.torque_limit)
-        elif self._hand is None:
-            gain[:], bias[:] = 0.0, 0.0
+            torque = min(torque, drive.torque * float(self._full_torque[index]))
         else:
-            torque = self.scene.body.gains.torque_limit  # a hand is as strong as an arm's servo
+            # Back-EMF, which most of the friction of a powered motor is, is gone.
+            damping = servo.damping if servo.damping_off is None else servo.damping_off
+            gain[:], bias[:] = 0.0, 0.0
+            if self._hand is not None:
+                grip = shipped_body(STIFF_BODY).servos[index]
+                gain[0], bias[1], bias[2], torque = grip.kp, -grip.kp, -grip.kv, STALL_TORQUE
         self.model.actuator_gainprm[index] = gain
         self.model.actuator_biasprm[index] = bias
         self.model.actuator_forcerange[index] = -torque, torque
+        self.model.dof_damping[index] = damping
 
     def _step(self) -> None:
-        while self._goals and self._goals[0][0] <= self.data.time:
+        while self._goals and self._goals[0][0] <= self._steps:
             _, index, goal = self._goals.popleft()
             self._goal[index] = goal
         for index, drive in enumerate(self._drives):
@@ -158,6 +188,9 @@ class Body:
             wanted = np.where(powered, wanted, self._hand(self.data.time))
         self.data.ctrl[:] = to_radians(wanted)
         mujoco.mj_step(self.model, self.data)
+        self._steps += 1
+        if self._steps % _FIRMWARE_STEPS == 0:
+            self.firmware(_FIRMWARE_STEPS * TIMESTEP)
 
     def _approach(self, index: int, drive: Drive) -> None:
         step = drive.speed / self._encoders.scale[index] * TIMESTEP
@@ -177,3 +210,16 @@ class BodyJoint:
     def __init__(self, body: Body, index: int) -> None:
         self.motion = partial(body.motion, index)
         self.drive = partial(body.drive, index)
+
+
+def _motors(body: SceneBody) -> tuple[Vector, Vector]:
+    """Torque at full duty, N m, and the largest duty, of each motor, `(6,)`.
+
+    A measured body's torque is its stiffness times the error at which the duty is full. One with the same numbers for
+    all joints has stall torque there, however stiff it is, and a torque limit that is a limit of its duty.
+    """
+    if body.is_uniform:
+        limits = np.array([servo.torque_limit for servo in body.servos])
+        return np.full(len(limits), STALL_TORQUE), np.minimum(1.0, limits / STALL_TORQUE)
+    full = SATURATION * np.array([servo.kp for servo in body.servos])
+    return full, np.ones(len(full))

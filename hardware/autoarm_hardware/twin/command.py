@@ -45,8 +45,8 @@ class Twin:
     """The top camera's file from `autoarm align`."""
     lateral: Path | None = None
     """The lateral camera's file from `autoarm align`."""
-    body: Path | None = None
-    """The follower's servos: a file of `autoarm twin-check --fit`."""
+    body: str | None = None
+    """How the arms answer: a name such as so101-12v (default) or so101, or a file of `autoarm twin-check --fit`."""
     seed: int = 0
     """Seed of the noise."""
 
@@ -79,7 +79,7 @@ class Twin:
             calibrated=self.calibrated,
             image_size=check_image_size(self.image_size) if self.cameras else None,
         )
-        with device.Twin(self.dir, settings) as twin:
+        with device.Twin(self.dir, settings, self.body) as twin:
             note = json.loads((twin.folder.path / NOTE).read_text())
             for arm in (*ARMS, *(["cameras"] if self.cameras else [])):
                 print(f"{arm}: {shlex.join(note[arm]['arguments'])}", flush=True)

@@ -27,6 +27,7 @@ from autoarm_hardware.twin.servo import Condition, Servo
 from autoarm_hardware.twin.table import TableServer
 from autoarm_hardware.twin.terminal import Terminal
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_name
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.model import TIMESTEP
 from gym_autoarm.scene import Scene
@@ -88,7 +89,12 @@ class Arm:
         self.calibration = calibration
         self.body = Body(settings.scene, Encoders.mounted(calibration), mover)
         self.servos = tuple(Servo(joint, index + 1) for index, joint in enumerate(self.body.joints))
+        self.body.firmware = self._run_firmware
         self.bus = Bus(self.servos, noise=NoiseMaker(settings.noise, settings.seed, name), pacing=settings.pacing)
+
+    def _run_firmware(self, seconds: float) -> None:
+        for servo in self.servos:
+            servo.advance(seconds)
 
 
 class Twin:
@@ -98,10 +104,12 @@ class Twin:
         folder: The folder for links, calibration files and the note `twin.json`; see `TwinFolder`. Calibration files
             that LeRobot has left there are used.
         settings: How arms and cameras behave; `Settings()` if nothing is given.
+        body: Name or file of the settings' body, for the robot's file; by default the name of a body equal to it.
     """
 
-    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+    def __init__(self, folder: Path, settings: Settings | None = None, body: str | None = None) -> None:
         self.settings = settings or Settings()
+        self._body = body or body_name(self.settings.scene.body) or None
         self.follower = Arm("follower", self.settings, follower_calibration(), self.settings.follower_hand)
         self.leader = Arm("leader", self.settings, leader_calibration(), self.settings.leader_hand)
         self.folder = TwinFolder(folder)
@@ -121,7 +129,7 @@ class Twin:
             self.folder.write_note(speed=self.settings.speed, seed=self.settings.seed, **watched)
             if self.cameras is not None:
                 self.table = TableServer(self.follower.body)
-                self.folder.write_robot(self.cameras.configuration(), self.table.port)
+                self.folder.write_robot(self.cameras.configuration(), self.table.port, self._body)
             for arm in (self.follower, self.leader):
                 if self.settings.calibrated:
                     # A real arm's servos keep LeRobot's last calibration.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from autoarm_hardware.twin.calibration import Calibration, JointCalibration
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_names
 from gym_autoarm.errors import InvalidFileError
 from gym_autoarm.files import write_text
 
@@ -111,8 +112,14 @@ class TwinFolder:
             + "\n",
         )
 
-    def write_robot(self, cameras: dict[str, dict[str, Any]], table: int) -> None:
-        """Write `robot.yaml`, the file for `--robot`; `table` is the port of the twin's `TableServer`."""
+    def write_robot(self, cameras: dict[str, dict[str, Any]], table: int, body: str | None) -> None:
+        """Write `robot.yaml`, the file for `--robot`.
+
+        Args:
+            cameras: LeRobot's configurations of the cameras.
+            table: Port of the twin's `TableServer`.
+            body: Name or file of the arm's body; `None` if it has neither.
+        """
         # Here, because the real environment, and LeRobot under it, take seconds to import.
         from autoarm_hardware.config import LeaderConfig, RobotConfig, write_robot
 
@@ -124,6 +131,7 @@ class TwinFolder:
             calibration_dir=places,
             cameras=cameras,  # type: ignore[arg-type]  # their names are those of the contract
             operator=f"twin:{table}",
+            body=body if body is None or body in body_names() else Path(body).resolve(),
             retries=5,  # both ends run on this machine, which may be busy
             leader=LeaderConfig(
                 type="so101_leader", port=str(self.link("leader")), id="leader", calibration_dir=places

@@ -34,7 +34,8 @@ class Motion(NamedTuple):
     Attributes:
         position: Ticks, not wrapped at a full turn.
         velocity: Ticks/s.
-        load: Torque of the motor, as a fraction of stall torque, -1 to 1.
+        load: Duty that the goal asks of the motor, as a share of all that it can be given, -1 to 1. The servo's own
+            limits come on top.
     """
 
     position: float
@@ -51,7 +52,7 @@ class Drive(NamedTuple):
         speed: Largest speed towards the goal, ticks/s (0: no limit); in velocity mode the signed speed to keep.
         p: Value of P_Coefficient.
         d: Value of D_Coefficient.
-        torque: Largest torque, as a fraction of stall torque.
+        torque: Largest duty of the motor, as a share.
     """
 
     powered: bool
@@ -96,11 +97,13 @@ def _writable(address: int, end: int) -> dict[str, Register]:
 class Servo:
     """Memory and firmware of one servo.
 
-    Two things that Feetech does not document are the twin's own choice: a servo whose torque is switched on keeps its
-    position, unless a goal was written while it was off; and a factory reset keeps the id.
+    Three things that Feetech does not document are the twin's own choice: a servo whose torque is switched on keeps its
+    position, unless a goal was written while it was off; a factory reset keeps the id; and the protection against
+    overload ends, without Unloading_Condition having switched the torque off, once the goal asks for no more duty than
+    Overload_Torque, be it a new goal or the joint that has got there.
 
     These registers are stored, without effect on the motion: I_Coefficient, dead zones, startup force, Acceleration,
-    Goal_Time, and the protections against overload and overcurrent, which a `Condition` raises instead.
+    Goal_Time, and the protection against overcurrent, which a `Condition` raises instead.
     """
 
     def __init__(self, joint: Joint, servo_id: int = 1) -> None:
@@ -113,6 +116,9 @@ class Servo:
         self._saved = bytes(self._memory[:EEPROM_END])
         self._pending: tuple[int, bytes] | None = None
         self._goal_is_new = False
+        self._pressed = 0.0
+        """Seconds for which the goal has asked for more duty than Overload_Torque."""
+        self._is_overloaded = False
         self.power_up()
 
     # -- The memory, by name -----------------------------------------------------------------------------------------
@@ -154,14 +160,7 @@ class Servo:
     @property
     def status(self) -> Status:
         """Its present errors."""
-        condition = self._condition
-        status = condition.error
-        decivolts = round(condition.voltage * 10)
-        if not self["Min_Voltage_Limit"] <= decivolts <= self["Max_Voltage_Limit"]:
-            status |= Status.VOLTAGE
-        if condition.temperature > self["Max_Temperature_Limit"]:
-            status |= Status.OVERHEAT
-        return status
+        return self._troubles | (Status.OVERLOAD if self._is_overloaded else Status.OK)
 
     @property
     def condition(self) -> Condition:
@@ -171,8 +170,23 @@ class Servo:
     @condition.setter
     def condition(self, condition: Condition) -> None:
         self._condition = condition
-        if self.status & self["Unloading_Condition"]:
+        if self._troubles & self["Unloading_Condition"]:
             self._store("Torque_Enable", 0)
+            self._command()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, some 10 ms: the protection against overload counts how long the motor presses.
+
+        Its output drops to Protective_Torque after Protection_Time above Overload_Torque; see the class.
+        """
+        was_overloaded = self._is_overloaded
+        asked = min(abs(self._joint.motion().load), self["Torque_Limit"] / 1000)
+        if round(1000 * asked) > 10 * self["Overload_Torque"]:
+            self._pressed += seconds
+            self._is_overloaded |= self._pressed > self["Protection_Time"] * 0.01
+        else:
+            self._pressed, self._is_overloaded = 0.0, False
+        if self._is_overloaded != was_overloaded:
             self._command()
 
     # -- What packets ask for ----------------------------------------------------------------------------------------
@@ -234,9 +248,28 @@ class Servo:
         self._store("Torque_Limit", self["Max_Torque_Limit"])
         self._pending = None
         self._goal_is_new = False
+        self._pressed, self._is_overloaded = 0.0, False
         self._command()
 
     # -- Inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _troubles(self) -> Status:
+        """Errors that follow from its surroundings."""
+        condition = self._condition
+        status = condition.error
+        decivolts = round(condition.voltage * 10)
+        if not self["Min_Voltage_Limit"] <= decivolts <= self["Max_Voltage_Limit"]:
+            status |= Status.VOLTAGE
+        if condition.temperature > self["Max_Temperature_Limit"]:
+            status |= Status.OVERHEAT
+        return status
+
+    @property
+    def _most(self) -> float:
+        """Largest duty of the motor now, as a share."""
+        limit = self["Torque_Limit"] / 1000
+        return min(limit, self["Protective_Torque"] / 100) if self._is_overloaded else limit
 
     def _store(self, name: str, value: int) -> None:
         register = REGISTERS[name]
@@ -275,7 +308,7 @@ class Servo:
                 speed=self["Goal_Velocity"],
                 p=self["P_Coefficient"],
                 d=self["D_Coefficient"],
-                torque=self["Torque_Limit"] / 1000,
+                torque=self._most,
             )
         )
 
@@ -285,10 +318,11 @@ class Servo:
         if not everything:
             return
         self._store("Present_Velocity", round(motion.velocity))
-        self._store("Present_Load", round(1000 * motion.load))
+        load = min(max(motion.load, -self._most), self._most)
+        self._store("Present_Load", round(1000 * load))
         self._store("Present_Voltage", round(10 * self._condition.voltage))
         self._store("Present_Temperature", round(self._condition.temperature))
         self._store("Status", self.status)
         self._store("Moving", math.fabs(motion.velocity) > self["Moving_Velocity_Threshold"])
-        self._store("Present_Current", round(abs(motion.load) * _STALL_CURRENT))
+        self._store("Present_Current", round(abs(load) * _STALL_CURRENT))
         self._store("Goal_Position_2", self["Goal_Position"])
