@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoarm.commands.collect import Collect
-from autoarm.data.collect import collect, parse_spots
+from autoarm.data.card import CARD
+from autoarm.data.collect import collect, collection_settings, parse_spots
 from autoarm.data.collection import SIDECAR, Collection
 from autoarm.data.dataset import Demonstration, check_dataset, demonstrations, episode_frames, open_lerobot
 from autoarm.data.recording import episode_seed
@@ -272,14 +275,40 @@ def test_the_command_reports_and_exits_with_0(tmp_path: Path, capfd: pytest.Capt
     assert "x264" not in told.err, "the encoder's statistics are of no use to a user"
 
 
-def test_cameras_may_stand_where_the_real_ones_do(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_cameras_may_stand_where_the_real_ones_do(tmp_path: Path) -> None:
     base = replace(Scene(), top=replace(Scene().top, fovy=50.0))
     folder = collect(tmp_path / "d", spots="centre", episodes_per_spot=1, image_size=SMALL, workers=1, base=base).folder
     (episode,) = Collection.load(folder / SIDECAR).episodes
     assert episode.scene["top"]["fovy"] == 50.0
     with pytest.raises(InvalidInputError, match=r"settings\.scene"):
         collect(folder, spots="centre", episodes_per_spot=1, image_size=SMALL, workers=1)
-    assert "scene" not in json.loads((tiny_dataset / SIDECAR).read_text())["settings"], "digests would change"
+
+
+def test_settings_of_the_first_datasets_are_written_as_they_were() -> None:
+    """Their digests cover the file: a field that they did not have must not appear."""
+    first = collection_settings("five", 10, None, 0, spec.IMAGE_SIZE, "h264")
+    assert set(json.loads(first.model_dump_json())) == {"seed", "spots", "episodes", "image_size", "vcodec"}
+
+
+@given(st.integers(1, 5), st.integers(1, 12), st.integers(0, 2**32))
+def test_shuffled_episodes_are_those_of_the_spots_in_turn(spots: int, episodes: int, seed: int) -> None:
+    names = ",".join(list(spec.SPOTS)[:spots])
+    in_turn = collection_settings(names, episodes, None, seed, spec.IMAGE_SIZE, "h264")
+    shuffled = in_turn.model_copy(update={"order": "shuffled"})
+    placings = [[each.placing(index) for index in range(each.total)] for each in (in_turn, shuffled)]
+    assert sorted(placings[1]) == sorted(placings[0])
+    if spots > 1 and episodes > 4:
+        assert placings[1] != placings[0]
+
+
+def test_card_says_what_was_recorded(tiny_dataset: Path) -> None:
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard.load(tiny_dataset / CARD)
+    assert card.data.task_categories == ["robotics"]
+    assert {"LeRobot", "SO-101", "simulation"} <= set(card.data.tags)
+    for text in ("2 demonstrations", "2 spots", "so101-12v", "shuffled", spec.TASK, "Random seed: 0"):
+        assert text in card.text
 
 
 # -- Bad input -------------------------------------------------------------------------------------------------------

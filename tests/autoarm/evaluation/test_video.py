@@ -85,7 +85,7 @@ def test_a_film_shows_the_run_that_its_actions_come_from(tmp_path):
     env = PickIntoBoxEnv(VIEW_SIZE)
     start, _ = env.reset(seed=1, options={"scene": scene})
     goal = start["agent_pos"] + np.array([-40, 20, -20, 0, 0, 30], np.float32)
-    actions = np.repeat(goal[None], 12, axis=0)
+    actions = np.repeat(goal[None], 30, axis=0)
     end, *_ = env.step_chunk(actions)
     env.close()
     film(tmp_path / "video.mp4", scene, actions, "")
