@@ -98,9 +98,12 @@ def bench_table(result: Result) -> Table:
     """Successes and their interval, a row a level, and one for each axis that has several."""
     from rich.table import Table
 
+    from autoarm.policies.track import track_of
+
     suite = result.setting.suite
     assert suite is not None
-    table = Table(title=f"{result.policy.name}: {suite.name}, {suite.size}, {len(result.rows)} episodes")
+    what = f"{suite.name}, {suite.size}, {len(result.rows)} episodes, track {track_of(result.policy)}"
+    table = Table(title=f"{result.policy.name}: {what}")
     table.add_column("axis and level", no_wrap=True)
     for heading in ("success", "rate", "95 % interval"):
         table.add_column(heading, justify="right")

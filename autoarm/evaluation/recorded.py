@@ -187,6 +187,8 @@ def _as_recorded(result: Result, planned: Sequence[Episode], file: Path) -> list
             )
         if not is_same_scene(row.scene, scene_changes(episode.scene)):
             raise InvalidFileError("is not the scene of its seed", file=file, field=f"rows.{number}.scene")
+        if row.latency != episode.latency:
+            raise InvalidFileError("is not the latency of its level", file=file, field=f"rows.{number}.latency")
         # Another processor may have drawn it with another last bit, from which an episode can take another course.
         recorded.append(replace(episode, scene=restore_scene(row.scene)))
     return recorded

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoarm.evaluation.backend import Env
 from autoarm.evaluation.failure import EpisodeTrace, failure_mode
+from autoarm.evaluation.latency import LateAnswers
 from autoarm.policies.protocol import Policy
 from autoarm.results.result import EpisodeRow
 from autoarm.suite.episodes import Episode
@@ -35,7 +36,8 @@ def rollout(env: Env, policy: Policy, episode: Episode, table: Scene | None = No
 
     Args:
         env: An environment of any frame size; `cameras=False` will do for a policy that does not look.
-        policy: Asked for a chunk, which is executed whole, again and again.
+        policy: Asked for a chunk, which is executed whole, again and again; where the episode has a latency, late and
+            in parts, as `autoarm.evaluation.latency` says.
         episode: Where to start.
         table: The same scene as a real table shows it, if that is another.
     """
@@ -43,6 +45,10 @@ def rollout(env: Env, policy: Policy, episode: Episode, table: Scene | None = No
     observation, info = env.reset(seed=episode.seed, options={"scene": scene})
     track = [info]
     executed: list[NDArray[np.float64]] = [np.empty((0, len(spec.JOINTS)))]
+    late = None
+    if episode.latency is not None:
+        is_cut = not getattr(policy, "decides_once", False)
+        late = LateAnswers(episode.latency, observation["agent_pos"], is_cut)
     done, error = False, None
     try:
         policy.reset(episode.seed, info)
@@ -54,6 +60,8 @@ def rollout(env: Env, policy: Policy, episode: Episode, table: Scene | None = No
         except Exception as problem:
             error = _describe(problem)
             break
+        if late is not None:
+            actions = late.take(actions)
         # A frame is drawn only here, at the end of the chunk.
         observation, _, terminated, truncated, info = env.step_chunk(actions)
         executed.append(actions[: info["steps"]])
@@ -68,6 +76,7 @@ def rollout(env: Env, policy: Policy, episode: Episode, table: Scene | None = No
         index=episode.index,
         seed=episode.seed,
         scene=scene_changes(episode.scene),
+        latency=episode.latency,
         success=success,
         stage=info["stage"],
         steps=len(taken),

@@ -117,7 +117,7 @@ def _write_site(
         report(f"{board.title}: figures")
         _figures(place / "figures", found)
     page(folder / "submit.html", "submit.html", results=named, suite=boards[0].board.name)
-    page(folder / "index.html", "index.html", boards=[pages.board_section(each) for each in boards], roles=pages.ROLES)
+    page(folder / "index.html", "index.html", **pages.front_page(boards))
 
 
 def _videos(place: Path, entry: Entry) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from autoarm.leaderboard.charts import Marker, bars, counted, curve, percent, score_bar, stack, table_map
 from autoarm.leaderboard.entries import Board, Entry
 from autoarm.leaderboard.ranking import Standing, standings
+from autoarm.policies.track import track_of
 from autoarm.results.comparison import PairedResults, compare_results
 from autoarm.results.plots.axis_curves import has_scale
 from autoarm.results.plots.failures import outcome, outcome_counts
@@ -28,6 +29,12 @@ ROLES: Final = {
     "ceiling": "is told what a policy cannot know, and shows what is possible",
     "control": "lacks something, or is told something, on purpose, to explain the results of others",
     "floor": "ignores the cameras or does nothing sensible: no policy should score below it",
+}
+TRACKS: Final = {
+    "five-spots": "learnt from at most fifty demonstrations at the five spots, and at most ImageNet beside them",
+    "open": "learnt from more than that, or from something else",
+    "unknown": "does not say what it learnt from",
+    "none": "learnt nothing",
 }
 OUTCOMES: Final = {
     "success": "the cube lies in the box",
@@ -59,6 +66,11 @@ def ranked(board: Board) -> Ranked:
     return Ranked(board, tuple(by_name[each.name] for each in order), tuple(order))
 
 
+def front_page(boards: Sequence[Ranked]) -> dict[str, Any]:
+    """The front page."""
+    return {"boards": [board_section(each) for each in boards], "roles": ROLES, "tracks": TRACKS}
+
+
 def board_section(found: Ranked) -> dict[str, Any]:
     """A suite's part of the front page."""
     board = found.board
@@ -74,7 +86,10 @@ def board_section(found: Ranked) -> dict[str, Any]:
         "sha256": board.sha256,
         "axes": [{"name": name, "title": axis.title} for name, axis in board.axes.items()],
         "rows": rows,
+        "suite": board.name,
+        "version": board.version,
         "roles": [role for role in ROLES if any(row["role"] == role for row in rows)],
+        "tracks": [track for track in TRACKS if any(row["track"] == track for row in rows)],
         "leaders": [each.name for each in competitors if each.rank == 1],
         "competitors": len(competitors),
         "episodes": episodes,
@@ -93,6 +108,7 @@ def standing_cells(entry: Entry, standing: Standing) -> dict[str, Any]:
         "slug": entry.slug,
         "kind": policy.kind,
         "role": policy.role,
+        "track": track_of(policy),
         "rank": standing.rank,
         "ties": standing.ties,
         "missing": standing.missing,
@@ -121,9 +137,10 @@ def policy_page(found: Ranked, entry: Entry, results: str, videos: Sequence[dict
     steps = [row.steps for row in result.rows if row.success]
     counts = outcome_counts(result.rows)
     return {
-        "board": {"slug": board.slug, "title": board.title, "sha256": board.sha256},
+        "board": {"slug": board.slug, "title": board.title, "sha256": board.sha256, "version": board.version},
         "policy": standing_cells(entry, standing),
         "role": ROLES[result.policy.role],
+        "track": TRACKS[track_of(result.policy)],
         "overall": result.overall,
         "seconds": f"{np.mean(steps) / spec.FPS:.1f}" if steps else None,
         "charts": charts(suite.axes, result),

@@ -38,10 +38,13 @@ for (const board of document.querySelectorAll(".board")) {
   const rows = [...board.querySelectorAll("tbody tr")];
   const total = board.querySelectorAll(".ranking tbody tr").length;
   const filter = () => {
-    const roles = new Set([...filters.querySelectorAll("input[name=role]:checked")].map((input) => input.value));
+    const chosen = (name, value) =>
+      filters.querySelector(`input[name=${name}]`) === null ||
+      filters.querySelector(`input[name=${name}][value="${value}"]:checked`) !== null;
     const words = filters.querySelector("input[name=name]").value.trim().toLowerCase();
     for (const row of rows) {
-      row.hidden = !roles.has(row.dataset.role) || !row.dataset.name.toLowerCase().includes(words);
+      const named = row.dataset.name.toLowerCase().includes(words);
+      row.hidden = !(named && chosen("role", row.dataset.role) && chosen("track", row.dataset.track));
     }
     const shown = board.querySelectorAll(".ranking tbody tr:not([hidden])").length;
     filters.querySelector(".count").textContent = `${shown} of ${total}`;

@@ -13,6 +13,7 @@ from PIL import Image
 from autoarm.policies.describe import describe_policy
 from autoarm.policies.lookup import Frame, fingerprint, read_first_observations
 from autoarm.policies.protocol import Policy
+from autoarm.policies.track import track_of, track_of_dataset, track_together
 from autoarm.results.result import PolicyRecord, Role
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -41,6 +42,7 @@ class BlindPolicy:
             raise InvalidInputError(f"{policy.name} looks at nothing anyway", field="policy", cure="name a checkpoint")
         self.name = f"blind:{policy.name}"
         self.needs_poses = getattr(policy, "needs_poses", False)
+        self.decides_once = getattr(policy, "decides_once", False)
         self._policy = policy
         self._dataset = dataset
         self.pixels = mean_first_frames(dataset, image_size)
@@ -48,11 +50,16 @@ class BlindPolicy:
     def describe(self) -> PolicyRecord:
         """The other policy's record, and the dataset of the mean frames."""
         record = describe_policy(self._policy)
-        blind = {"dataset": str(self._dataset), "dataset_sha256": fingerprint(self._dataset)}
-        path = None if record.path is None else f"blind:{record.path}"
-        return record.model_copy(
-            update={"name": self.name, "role": self.role, "path": path, "config": record.config | blind}
-        )
+        sha256 = fingerprint(self._dataset)
+        blind = {"dataset": str(self._dataset), "dataset_sha256": sha256}
+        changes = {
+            "name": self.name,
+            "role": self.role,
+            "track": track_together([track_of(record), track_of_dataset(self._dataset, sha256)]),
+            "path": None if record.path is None else f"blind:{record.path}",
+            "config": record.config | blind,
+        }
+        return record.model_copy(update=changes)
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:
         self._policy.reset(seed, info)

@@ -20,6 +20,8 @@ from lerobot.utils.constants import OBS_STATE
 from numpy.typing import NDArray
 
 from autoarm.data.dataset import ACTION, IMAGES, STATE
+from autoarm.policies.track import track_of_training
+from autoarm.policies.trained_on import read_trained_on
 from autoarm.results.result import PolicyRecord
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, InvalidInputError
@@ -112,14 +114,22 @@ class LeRobotPolicy:
         return None
 
     def describe(self) -> PolicyRecord:
-        """The checkpoint: hash of its weights, its configuration, and the dataset it says it was trained on."""
+        """The checkpoint: hash of its weights, its configuration, and what it says it was trained on."""
         config = _read_json(self._folder / CONFIG)
         config.pop("pretrained_path", None)  # a path of the machine that trained it
         if (self._folder / TRAINING).is_file():
             training = _read_json(self._folder / TRAINING)
             config["training_dataset"] = (training.get("dataset") or {}).get("repo_id")
         digest = hashlib.sha256((self._folder / WEIGHTS).read_bytes()).hexdigest()
-        return PolicyRecord(name=self.name, kind="lerobot", path=self._reference, sha256=digest, config=config)
+        trained_on = read_trained_on(self._folder)
+        return PolicyRecord(
+            name=self.name,
+            kind="lerobot",
+            track=None if trained_on is None else track_of_training(trained_on),
+            path=self._reference,
+            sha256=digest,
+            config=config,
+        )
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:
         torch.manual_seed(seed)  # policies that sample, such as diffusion, draw from torch's own generator

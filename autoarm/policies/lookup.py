@@ -15,6 +15,7 @@ from PIL import Image
 from autoarm.data.dataset import IMAGES, joint_columns, open_lerobot
 from autoarm.policies.alignment import aligned
 from autoarm.policies.scripted import Actions, TrajectoryPolicy
+from autoarm.policies.track import track_of_dataset
 from autoarm.results.result import PolicyRecord, Role
 from gym_autoarm import spec
 
@@ -78,8 +79,10 @@ class DatasetBaseline:
 
     def describe(self) -> PolicyRecord:
         """Which demonstrations it is made from."""
-        config = {"dataset": str(self._dataset), "dataset_sha256": fingerprint(self._dataset)}
-        return PolicyRecord(name=self.name, kind="baseline", role=self.role, config=config)
+        sha256 = fingerprint(self._dataset)
+        config = {"dataset": str(self._dataset), "dataset_sha256": sha256}
+        track = track_of_dataset(self._dataset, sha256)
+        return PolicyRecord(name=self.name, kind="baseline", role=self.role, track=track, config=config)
 
 
 class DemonstrationPolicy(DatasetBaseline, TrajectoryPolicy):

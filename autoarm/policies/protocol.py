@@ -20,6 +20,7 @@ class Policy(Protocol):
     One that reads true poses from the `info` of `act`, which only simulation knows, says so by an attribute
     `needs_poses`; at reset every body tells them. One that plans with the simulated arm's links, which another arm does
     not have, says so by `plans_with_model`. One that was trained says by `joint_range` between which joint positions.
+    One that looks at the first observation alone, and plans the whole episode, says so by `decides_once`.
     """
 
     name: str

@@ -28,6 +28,7 @@ class TrajectoryPolicy(ABC):
     name: str
     role: Role = "policy"
     needs_images = False
+    decides_once = True
 
     def reset(self, seed: int, info: Mapping[str, Any]) -> None:
         self._seed = seed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, Field
 
 from autoarm.runtime.files import read_json, write_text
 from autoarm.statistics import wilson_interval
@@ -22,6 +22,13 @@ Stage = Literal["reach", "grasp", "lift", "place"]
 FailureMode = Literal["never-reached", "missed-grasp", "dropped", "missed-box", "timeout", "error", "unknown"]
 Size = Literal["quick", "standard", "full", "custom"]
 Role = Literal["policy", "floor", "ceiling", "control"]
+Track = Literal["five-spots", "open", "unknown", "none"]
+"""See `autoarm.policies.track`."""
+
+
+def _is_none(value: object) -> bool:
+    """Whether a field is absent, and left out: files, and their digests, are older than it."""
+    return value is None
 
 
 class Interval(StrictModel):
@@ -34,6 +41,18 @@ class Interval(StrictModel):
     high: float = Field(ge=0, le=1)
 
 
+class Latency(StrictModel):
+    """How late a policy's answers come.
+
+    Attributes:
+        steps: Control steps from what a policy sees to the first action that it decides on.
+        chunk: Actions of an answer after which it is asked again.
+    """
+
+    steps: int = Field(ge=0, le=60)
+    chunk: int = Field(ge=1)
+
+
 class EpisodeRow(StrictModel):
     """One episode. Rows of two policies pair up by `key`.
 
@@ -43,6 +62,7 @@ class EpisodeRow(StrictModel):
         index: Number of the episode within group and level.
         seed: Repeats it, together with `scene`.
         scene: What differs from `Scene()`, as plain data; see `gym_autoarm.scene_data.restore_scene`.
+        latency: How late the policy's answers came; absent where they came at once.
         stage: The furthest one entered.
         steps: Control steps taken.
         closest: Smallest distance between the grasp site and the middle of the cube, metres; absent where it is not
@@ -59,6 +79,7 @@ class EpisodeRow(StrictModel):
     index: int = Field(ge=0)
     seed: int = Field(ge=0)
     scene: dict[str, Any]
+    latency: Latency | None = Field(default=None, exclude_if=_is_none)
     success: bool
     stage: Stage
     steps: int = Field(ge=0)
@@ -82,6 +103,7 @@ class PolicyRecord(StrictModel):
         name: How results and reports call it.
         kind: What it is, such as `act`, `scripted` or `lookup`.
         role: Whether it competes, or bounds and explains those that do.
+        track: What it was allowed to learn from; absent in results that are older than tracks.
         path: Where it was found, as it was given.
         sha256: Digest of the checkpoint's weights; absent for what has none.
         config: Its settings.
@@ -90,6 +112,7 @@ class PolicyRecord(StrictModel):
     name: str
     kind: str
     role: Role = "policy"
+    track: Track | None = Field(default=None, exclude_if=_is_none)
     path: str | None = None
     sha256: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
@@ -169,15 +192,7 @@ class Platform(StrictModel):
     machine: str
     versions: dict[str, str]
     gl_renderer: str | None = None
-    body: BodyRecord | None = None
-
-    @model_serializer(mode="wrap")
-    def _leave_out_nobody(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Files, and their digests, are older than this field.
-        content: dict[str, Any] = serialize(self)
-        if self.body is None:
-            content.pop("body", None)
-        return content
+    body: BodyRecord | None = Field(default=None, exclude_if=_is_none)
 
 
 class _Versioned(BaseModel):

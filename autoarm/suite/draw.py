@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from autoarm.suite.episodes import Episode
 from autoarm.suite.geometry import Point, hull_distance, nearest_distance
-from autoarm.suite.suite import BodyChange, BoxChange, CameraChange, LightChange, Placement, Suite, Variation
+from autoarm.suite.suite import BoxChange, CameraChange, LightChange, Placement, Suite, Variation
 from gym_autoarm import spec
 from gym_autoarm.body import Body
 from gym_autoarm.body_files import shipped_body
 from gym_autoarm.errors import InvalidInputError
-from gym_autoarm.rng import stream
-from gym_autoarm.sampling import SceneDistribution
-from gym_autoarm.scene import RGB, Box, Camera, Cube, Distractor, Light, Scene, Shape
+from gym_autoarm.rng import Streams, keyed_stream, stream
+from gym_autoarm.sampling import HOME_NOISE, draw_start
+from gym_autoarm.scene import HOME, LATERAL, RGB, TOP, Box, Camera, Cube, Distractor, Light, Scene, Shape
 
 _INSIDE: Final = 0.002
 """Metres from the border of the hull from which a point is inside it: on the border it would be hard to say."""
@@ -37,7 +38,11 @@ _DISTRACTOR_COLOURS: Final[tuple[RGB, ...]] = (
     (0.15, 0.15, 0.16),
 )
 """None is the cube's red: which one is meant can be seen."""
+_UNFOLDING: Final = {"shoulder_lift": 1.0, "elbow_flex": -1.0, "wrist_flex": -1.0}
+"""Directions in which these joints leave the folded start: up and away from table, box and base. The others turn either
+way."""
 _TRIES: Final = 10_000
+_STREAMS: Final = {1: stream, 2: keyed_stream}
 
 
 def plan_suite(suite: Suite, counts: Mapping[str, int]) -> list[Episode]:
@@ -57,11 +62,13 @@ def plan_suite(suite: Suite, counts: Mapping[str, int]) -> list[Episode]:
 
 def episode(suite: Suite, axis: str, level: str, index: int) -> Episode:
     """One episode of a suite, by name and number."""
-    seed = int(stream(suite.axes[axis].seed, "episode", level, index).integers(2**32))
+    drawn = _STREAMS[suite.streams](suite.axes[axis].seed, "episode", level, index)
+    seed = int(drawn.integers(2**32))
     levels = suite.axes[axis].levels
+    variation = levels[level]
     # Each level begins at another spot, so that the few episodes of a small size cover them all.
     turn = index + list(levels).index(level)
-    return Episode(axis, index, seed, draw_scene(suite, levels[level], seed, turn), level)
+    return Episode(axis, index, seed, draw_scene(suite, variation, seed, turn), level, variation.latency)
 
 
 def draw_scene(suite: Suite, variation: Variation, seed: int, turn: int) -> Scene:
@@ -70,25 +77,31 @@ def draw_scene(suite: Suite, variation: Variation, seed: int, turn: int) -> Scen
     Raises:
         InvalidInputError: If nothing fits what is asked for.
     """
-    x, y = _cube_position(suite, variation.cube, seed, turn)
+    rng: Streams = partial(_STREAMS[suite.streams], seed)
+    x, y = _cube_position(suite, variation.cube, rng, turn)
     changes = {name: value for name, value in variation.object.model_dump().items() if value is not None}
-    cube = replace(Cube(), x=x, y=y, yaw=_signed(seed, "cube yaw", *variation.cube.yaw), **changes)
-    usual = SceneDistribution().sample(seed)  # the arm's start and the seed of the noise are those of any scene
-    box = Box() if variation.box is None else _moved_box(variation.box, seed)
-    surface = variation.surface[int(stream(seed, "suite", "surface").integers(len(variation.surface)))]
-    scene = replace(
-        usual, cube=cube, box=box, surface=surface, body=_body(variation.body), image_noise=variation.image_noise
+    cube = replace(Cube(), x=x, y=y, yaw=_signed(rng, "cube yaw", *variation.cube.yaw), **changes)
+    box = Box() if variation.box is None else _moved_box(variation.box, rng)
+    surface = variation.surface[int(rng("suite", "surface").integers(len(variation.surface)))]
+    scene = Scene(
+        cube=cube,
+        box=box,
+        surface=surface,
+        body=_body(suite, variation),
+        start=_start(variation.start, rng),
+        image_noise=variation.image_noise,
+        noise_seed=seed,
     )
     if variation.light is not None:
-        scene = replace(scene, light=_light(variation.light, seed))
+        scene = replace(scene, light=_light(variation.light, rng))
     if variation.camera is not None:
-        top, lateral = (_camera(getattr(scene, name), variation.camera, seed, name) for name in ("top", "lateral"))
+        top, lateral = (_camera(*each, variation.camera, rng) for each in (("top", TOP), ("lateral", LATERAL)))
         scene = replace(scene, top=top, lateral=lateral)
-    return replace(scene, distractors=_distractors(suite, scene, variation.distractors, seed))
+    return replace(scene, distractors=_distractors(suite, scene, variation.distractors, rng))
 
 
-def _cube_position(suite: Suite, placement: Placement, seed: int, turn: int) -> Point:
-    rng = stream(seed, "suite", "cube position")
+def _cube_position(suite: Suite, placement: Placement, streams: Streams, turn: int) -> Point:
+    rng = streams("suite", "cube position")
     spots = list(suite.spots.values())
     if placement.at == "spots":
         x, y = spots[turn % len(spots)]
@@ -105,23 +118,35 @@ def _cube_position(suite: Suite, placement: Placement, seed: int, turn: int) -> 
     raise InvalidInputError("no place in the area fits", field="cube", cure="ask for less distance or clearance")
 
 
-def _moved_box(change: BoxChange, seed: int) -> Box:
-    angle = math.radians(float(stream(seed, "suite", "box").uniform(*change.towards)))
+def _moved_box(change: BoxChange, rng: Streams) -> Box:
+    angle = math.radians(float(rng("suite", "box").uniform(*change.towards)))
     box = Box()
     return replace(box, x=box.x + change.offset * math.cos(angle), y=box.y + change.offset * math.sin(angle))
 
 
-def _body(change: BodyChange) -> Body:
-    return replace(shipped_body(change.gains), delay=change.latency / spec.FPS, backlash=change.backlash)
+def _body(suite: Suite, variation: Variation) -> Body:
+    change = variation.body
+    body = shipped_body(suite.body_of(change))
+    return replace(body, delay=body.delay + change.latency / spec.FPS, backlash=body.backlash + change.backlash)
 
 
-def _light(change: LightChange, seed: int) -> Light:
+def _start(most: float, rng: Streams) -> tuple[float, ...]:
+    """Where the arm begins: every joint displaced by half of `most` degrees to all of it, and by the usual noise."""
+    start = list(HOME)
+    if most:
+        for place, joint in enumerate(spec.JOINTS[spec.ARM]):
+            side = _UNFOLDING.get(joint) or float(rng("suite", "start side", joint).choice((-1.0, 1.0)))
+            start[place] += side * float(rng("suite", "start", joint).uniform(most / 2, most))
+    return draw_start(rng("arm", "start"), start, HOME_NOISE)
+
+
+def _light(change: LightChange, rng: Streams) -> Light:
     usual = Light()
     x, y, _ = usual.direction
-    azimuth = math.atan2(y, x) + math.radians(_signed(seed, "light azimuth", 0.0, change.azimuth))
-    tilt = math.radians(float(stream(seed, "suite", "light tilt").uniform(*change.tilt)))
-    brightness = float(stream(seed, "suite", "light brightness").uniform(*change.brightness))
-    weights = stream(seed, "suite", "light tint").uniform(0.0, 1.0, 3)
+    azimuth = math.atan2(y, x) + math.radians(_signed(rng, "light azimuth", 0.0, change.azimuth))
+    tilt = math.radians(float(rng("suite", "light tilt").uniform(*change.tilt)))
+    brightness = float(rng("suite", "light brightness").uniform(*change.brightness))
+    weights = rng("suite", "light tint").uniform(0.0, 1.0, 3)
     lowest, highest = float(min(weights)), float(max(weights))
     red, green, blue = (1.0 - change.tint * ((float(each) - lowest) / (highest - lowest)) for each in weights)
     direction = (math.sin(tilt) * math.cos(azimuth), math.sin(tilt) * math.sin(azimuth), -math.cos(tilt))
@@ -134,9 +159,9 @@ def _light(change: LightChange, seed: int) -> Light:
     )
 
 
-def _camera(camera: Camera, change: CameraChange, seed: int, name: str) -> Camera:
+def _camera(name: str, camera: Camera, change: CameraChange, rng: Streams) -> Camera:
     def moved(point: tuple[float, float, float], what: str) -> tuple[float, float, float]:
-        dx, dy, dz = (float(each) for each in stream(seed, "suite", name, what).normal(size=3))
+        dx, dy, dz = (float(each) for each in rng("suite", name, what).normal(size=3))
         # Written out: a norm of BLAS rounds differently from one processor to the next.
         length = math.sqrt(dx * dx + dy * dy + dz * dz)
         x, y, z = point
@@ -146,21 +171,21 @@ def _camera(camera: Camera, change: CameraChange, seed: int, name: str) -> Camer
             z + change.offset * dz / length,
         )
 
-    roll = _signed(seed, f"{name} roll", change.roll, change.roll)
+    roll = _signed(rng, f"{name} roll", change.roll, change.roll)
     return replace(
         camera, position=moved(camera.position, "position"), target=moved(camera.target, "target"), roll=roll
     )
 
 
-def _distractors(suite: Suite, scene: Scene, count: int, seed: int) -> tuple[Distractor, ...]:
+def _distractors(suite: Suite, scene: Scene, count: int, streams: Streams) -> tuple[Distractor, ...]:
     placed: list[Distractor] = []
-    rng = stream(seed, "suite", "distractor position")
+    rng = streams("suite", "distractor position")
     for _ in range(_TRIES):
         if len(placed) == count:
             return tuple(placed)
         point = (float(rng.uniform(*suite.area.x)), float(rng.uniform(*suite.area.y)))
         if _is_free(point, scene, placed):
-            kind = stream(seed, "suite", "distractor", len(placed))
+            kind = streams("suite", "distractor", len(placed))
             shape = _DISTRACTOR_SHAPES[int(kind.integers(len(_DISTRACTOR_SHAPES)))]
             colour = _DISTRACTOR_COLOURS[int(kind.integers(len(_DISTRACTOR_COLOURS)))]
             placed.append(Distractor(*point, float(kind.uniform(-45.0, 45.0)), shape=shape, colour=colour))
@@ -175,7 +200,7 @@ def _is_free(point: Point, scene: Scene, placed: list[Distractor]) -> bool:
     return clear and apart and beside >= _DISTRACTOR_TO_BOX
 
 
-def _signed(seed: int, name: str, low: float, high: float) -> float:
+def _signed(streams: Streams, name: str, low: float, high: float) -> float:
     """A number whose magnitude lies between two bounds, of either sign."""
-    rng = stream(seed, "suite", name)
+    rng = streams("suite", name)
     return float(rng.choice((-1.0, 1.0)) * rng.uniform(low, high))

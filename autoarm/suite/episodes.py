@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from autoarm.results.result import Latency
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 from gym_autoarm.sampling import SceneDistribution
@@ -20,13 +21,17 @@ Key = tuple[str, str, int, int]
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode to run: a member of a group, its seed, the scene it starts from, and its level in the group."""
+    """One episode to run: a member of a group, its seed, the scene it starts from, and its level in the group.
+
+    `latency` says how late the policy's answers come; `None` is at once.
+    """
 
     group: str
     index: int
     seed: int
     scene: Scene
     level: str = ""
+    latency: Latency | None = None
 
     @property
     def key(self) -> Key:

@@ -16,6 +16,7 @@ NEEDS: Final = {
     "camera": "the cameras moved",
     "body": "another arm",
     "image_noise": "other cameras",
+    "start": "room for the arm to begin elsewhere",
 }
 """What it would take for a field of `Variation`: not in any episode's instructions, so that nobody could check it."""
 _PLAIN: Final = Variation()

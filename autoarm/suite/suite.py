@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Annotated, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from autoarm.results.result import AxisRecord, LevelRecord, Size, SuiteRecord
+from autoarm.results.result import AxisRecord, Latency, LevelRecord, Size, SuiteRecord
 from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import Point, convex_hull
-from gym_autoarm.body_files import body_names
+from gym_autoarm.body_files import STIFF_BODY, body_names, shipped_body
 from gym_autoarm.errors import InvalidFileError, InvalidInputError, UnreachablePoseError
 from gym_autoarm.expert import Expert
 from gym_autoarm.scene import HOME, Box, Shape, Surface
@@ -119,18 +120,34 @@ class BoxChange(StrictModel):
     towards: Bounds = (-180.0, 180.0)
 
 
-class BodyChange(StrictModel):
-    """How the arm answers; see `gym_autoarm.scene.Body`."""
+def _is_unset(value: object) -> bool:
+    """Whether a field that came after five-spots-v1 is at its default: suites without it keep their digests."""
+    return not value
 
-    gains: str = "so101"
+
+def _shipped(name: str) -> str:
+    if name not in body_names():
+        raise ValueError(f"there is no body {name!r}: choose from {', '.join(body_names())}")
+    return name
+
+
+BodyName = Annotated[str, AfterValidator(_shipped)]
+
+
+class BodyChange(StrictModel):
+    """How the arm answers; see `gym_autoarm.body.Body`.
+
+    Attributes:
+        gains: Name of the body, in a suite that names no `body` of its own.
+        name: Name of the body, in a suite that does; the suite's by default.
+        latency: Control steps by which goals arrive later than that body's.
+        backlash: Play of the gears beyond that body's, degrees.
+    """
+
+    gains: BodyName = STIFF_BODY
+    name: BodyName | None = Field(default=None, exclude_if=_is_unset)
     latency: int = Field(default=0, ge=0, le=30)
     backlash: float = Field(default=0.0, ge=0, le=10)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.gains not in body_names():
-            raise ValueError(f"there is no body {self.gains!r}: choose from {', '.join(body_names())}")
-        return self
 
 
 class Variation(StrictModel):
@@ -140,6 +157,8 @@ class Variation(StrictModel):
         distractors: Other objects on the table.
         surface: Table tops; if there are several, one is drawn.
         image_noise: Standard deviation, grey levels.
+        start: Largest displacement of an arm joint from its usual start, degrees; see `autoarm.suite.draw`.
+        latency: How late the policy's answers come; by default at once.
     """
 
     cube: Placement = Placement()
@@ -151,6 +170,8 @@ class Variation(StrictModel):
     box: BoxChange | None = None
     body: BodyChange = BodyChange()
     image_noise: float = Field(default=0.0, ge=0, le=64)
+    start: float = Field(default=0.0, ge=0, le=45, exclude_if=_is_unset)
+    latency: Latency | None = Field(default=None, exclude_if=_is_unset)
 
 
 class Level(Variation):
@@ -221,13 +242,25 @@ class Area(StrictModel):
 
 
 class Suite(StrictModel):
-    """A suite. See `benchmarks/suites/five-spots-v1.yaml`."""
+    """A suite. See `benchmarks/suites/five-spots-v2.yaml`.
+
+    Attributes:
+        image_size: Height and width of the frames.
+        time_limit: Control steps of an episode.
+        body: Name of the body that arms have where a level names no other.
+        streams: Random streams that scenes are drawn from: 1 for `gym_autoarm.rng.stream`, 2 for `keyed_stream`.
+        spots: Where the cube lay in the demonstrations, metres.
+        area: Where a cube may lie at all.
+        axes: By name.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     version: int = Field(ge=1)
     title: str
     image_size: tuple[int, int]
     time_limit: int = Field(ge=1)
+    body: BodyName | None = Field(default=None, exclude_if=_is_unset)
+    streams: Literal[1, 2] = Field(default=1, exclude_if=lambda value: value == 1)
     spots: dict[str, Point] = Field(min_length=3)
     area: Area
     axes: dict[str, Axis] = Field(min_length=1)
@@ -237,11 +270,30 @@ class Suite(StrictModel):
         """Corners `(n, 2)` of the convex hull of the spots, metres."""
         return convex_hull(list(self.spots.values()))
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for axis in self.axes.values():
+            for name, level in axis.levels.items():
+                wrong = "name" if self.body is None else "gains"
+                if wrong in level.body.model_fields_set:
+                    raise ValueError(
+                        f"level {name!r} has 'body.{wrong}': 'gains' are for suites without a 'body', 'name' for others"
+                    )
+        return self
+
+    def body_of(self, change: BodyChange) -> str:
+        """Name of the body that a level changes."""
+        return change.gains if self.body is None else change.name or self.body
+
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the content: comments and layout of the file do not matter."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(content.encode()).hexdigest()
+        """SHA-256 of the content: comments and layout of the file do not matter, numbers of named bodies do."""
+        content = self.model_dump(mode="json")
+        if self.body is not None:
+            used = {self.body_of(level.body) for axis in self.axes.values() for level in axis.levels.values()}
+            content["bodies"] = {name: asdict(shipped_body(name)) for name in used}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def counts(self, size: Size, episodes: int | None, axes: Sequence[str] = ()) -> dict[str, int]:
         """Episodes a level of every chosen axis, in the suite's order.

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from autoarm.policies.trained_on import TrainedOn
 from autoarm.runtime.files import replace_folder, write_text
 from autoarm.training.processors import Pipelines
 from gym_autoarm.errors import InvalidFileError
@@ -23,13 +24,18 @@ POLICY_FOLDER = "pretrained_model"
 STATE_FOLDER = "state"
 
 
-def save_policy(folder: Path, policy: Any, processors: Pipelines) -> None:
-    """Write a checkpoint folder that `lerobot-eval --policy.path` takes; an older one is replaced as a whole."""
+def save_policy(folder: Path, policy: Any, processors: Pipelines, trained_on: TrainedOn | None = None) -> None:
+    """Write a checkpoint folder that `lerobot-eval --policy.path` takes; an older one is replaced as a whole.
+
+    With `trained_on` the folder says what the policy was trained on, which decides its track.
+    """
 
     def fill(temporary: Path) -> None:
         policy.save_pretrained(temporary)
         for pipeline in processors:
             pipeline.save_pretrained(temporary)
+        if trained_on is not None:
+            trained_on.save(temporary)
 
     replace_folder(folder, fill)
 

@@ -17,8 +17,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoarm.data.dataset import check_dataset, joint_columns
-from autoarm.data.frames import cached_frames
+from autoarm.data.frames import cached_frames, dataset_digest
+from autoarm.policies.describe import describe_policy
 from autoarm.policies.lerobot import LeRobotPolicy, checkpoint_folder, resized_to
+from autoarm.policies.track import track_of
+from autoarm.policies.trained_on import Beginning, Demonstrations, TrainedOn
 from autoarm.runtime.files import write_text
 from autoarm.training import checkpoint
 from autoarm.training.config import Phase
@@ -90,7 +93,10 @@ def finetune(
     tuner = Finetuner(policy, dataset, config)
     losses = tuner.run(progress)
     folder = out / checkpoint.POLICY_FOLDER
-    checkpoint.save_policy(folder, tuner.policy, tuner.processors)
+    trained_on = TrainedOn(
+        demonstrations=Demonstrations.of(dataset, dataset_digest(dataset)), beginning=tuner.beginning
+    )
+    checkpoint.save_policy(folder, tuner.policy, tuner.processors, trained_on)
     record = {
         "config": asdict(config),
         "policy": str(policy),
@@ -110,6 +116,7 @@ class Finetuner:
     Attributes:
         policy: LeRobot's policy object, with the weights so far.
         processors: Its pre- and post-processing.
+        beginning: Which checkpoint it began as.
         count: How many single weights are trained.
         samples_per_second: Speed of training, over the whole run; 0 before it.
     """
@@ -118,6 +125,7 @@ class Finetuner:
         self._config = config
         loaded = LeRobotPolicy(policy)
         self.policy, self.processors = loaded.policy, loaded.processors
+        self.beginning = _beginning(loaded)
         if self.policy.name != "act":
             raise IncompatiblePolicyError(
                 f"{self.policy.name!r}, not 'act'",
@@ -250,6 +258,12 @@ class Finetuner:
     def _images(self, indices: NDArray[np.int64]) -> list[Tensor]:
         batch = self.processors[0](self._data.images(indices))
         return [batch[key] for key in self._keys]
+
+
+def _beginning(policy: LeRobotPolicy) -> Beginning:
+    record = describe_policy(policy)
+    assert record.sha256 is not None  # a checkpoint has weights
+    return Beginning(sha256=record.sha256, track=track_of(record))
 
 
 def actions_from_stream(model: Any, stream: Tensor) -> Tensor:

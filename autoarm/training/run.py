@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 
 from autoarm.data.dataset import check_dataset, joint_columns
 from autoarm.data.frames import cached_frames, dataset_digest
+from autoarm.policies.trained_on import IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
 from autoarm.training.backbone import load_backbone, made_by
 from autoarm.training.config import TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
@@ -84,7 +85,10 @@ def train(
         frames = cached_frames(info, config.image_size, decoded)
         bars.update(decoding, completed=1, total=1, note=f"{len(frames)} x {frames.shape[1]}")
         data = ChunkDataset(frames, states, actions, episodes, chunk, config.cameras, config.demonstrations)
-        trainer = Trainer(config, data, stats, out, dataset_digest(dataset), device, weights, command, origin)
+        digest = dataset_digest(dataset)
+        began = describe_backbone(config, origin)
+        trained_on = TrainedOn(demonstrations=Demonstrations.of(dataset, digest), backbone=began)
+        trainer = Trainer(config, data, stats, out, digest, device, weights, command, origin, trained_on)
         training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
 
         def trained(now: Progress) -> None:
@@ -99,6 +103,15 @@ def train(
             bars.update(computing, completed=done, total=total, note=f"{done}/{total}", visible=True)
 
         return trainer.run(trained, save_every, computed=computed)
+
+
+def describe_backbone(config: TrainConfig, origin: str | None) -> str:
+    """What the backbone begins as, given how the folder that it comes from says it was made."""
+    if config.backbone is not None:
+        return origin or UNKNOWN
+    # LeRobot's policies take ImageNet's weights, unless they are told not to.
+    named = config.policy.get("pretrained_backbone_weights", "IMAGENET")
+    return RANDOM if named is None else IMAGENET if "IMAGENET" in named else str(named)
 
 
 def _device(name: str) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autoarm.data.dataset import STATE
 from autoarm.data.frames import cache_root
+from autoarm.policies.trained_on import TrainedOn
 from autoarm.runtime.files import write_text
 from autoarm.training import checkpoint
 from autoarm.training.augment import augment_images, augment_maps, augment_state
@@ -55,6 +56,7 @@ class Trainer:
         backbone: Weights that the backbone starts from; `config` names their digest.
         command: The command line, for the record.
         backbone_made_by: Where `backbone` comes from, for the record.
+        trained_on: What checkpoints say they were trained on.
     """
 
     def __init__(
@@ -68,9 +70,11 @@ class Trainer:
         backbone: dict[str, Tensor] | None = None,
         command: Sequence[str] = (),
         backbone_made_by: str | None = None,
+        trained_on: TrainedOn | None = None,
     ) -> None:
         self._config, self._data, self._out, self._device = config, data, out, torch.device(device)
         self._dataset_digest, self._command, self._backbone_made_by = dataset_digest, list(command), backbone_made_by
+        self._trained_on = trained_on
         self._identity = {"config": config.plain(), "dataset": dataset_digest}
         self._seconds = self._check_folder()
         torch.manual_seed(config.seed)
@@ -161,7 +165,7 @@ class Trainer:
         }
         write_text(self._out / "train.json", json.dumps(record, indent=1) + "\n")
         checkpoint.save_state(self._out / checkpoint.STATE_FOLDER, self.step, self.policy.state_dict(), self._optimizer)
-        checkpoint.save_policy(self._out / checkpoint.POLICY_FOLDER, self.policy, self.processors)
+        checkpoint.save_policy(self._out / checkpoint.POLICY_FOLDER, self.policy, self.processors, self._trained_on)
 
     def _step(self, phase: Phase, first: int) -> float:
         rate = learning_rate(self.step - first, phase)

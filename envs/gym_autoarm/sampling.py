@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
@@ -78,7 +78,8 @@ class SceneDistribution:
         else:
             x, y, yaw = self._anywhere(seed)
         cube = replace(self.base.cube, x=x, y=y, yaw=yaw)
-        return replace(self.base, cube=cube, start=self._start(seed), noise_seed=seed)
+        start = draw_start(stream(seed, "arm", "start"), HOME, self.home_noise)
+        return replace(self.base, cube=cube, start=start, noise_seed=seed)
 
     def _at_spot(self, seed: int, name: str) -> tuple[float, float, float]:
         x, y, yaw = spot_pose(name)
@@ -92,9 +93,11 @@ class SceneDistribution:
         yaw = stream(seed, "cube", "yaw").uniform(-self.yaw, self.yaw)
         return float(x), float(y), float(yaw)
 
-    def _start(self, seed: int) -> tuple[float, ...]:
-        noise = stream(seed, "arm", "start").normal(0.0, self.home_noise, len(spec.JOINTS))
-        return tuple(float(v) for v in np.clip(np.add(HOME, noise), spec.ACTION_LOW, spec.ACTION_HIGH))
+
+def draw_start(rng: np.random.Generator, usual: Sequence[float], noise: float) -> tuple[float, ...]:
+    """Joint positions at reset, `(6,)`: the usual ones, each with noise of this standard deviation, within limits."""
+    noisy = np.add(usual, rng.normal(0.0, noise, len(spec.JOINTS)))
+    return tuple(float(v) for v in np.clip(noisy, spec.ACTION_LOW, spec.ACTION_HIGH))
 
 
 def spot_position(name: str) -> tuple[float, float]:

@@ -121,16 +121,16 @@ def plausible(make: MakeSuiteResult, folder: Path) -> list[Result]:
         return f"act-five-spots/{row.group}-{'success' if row.success else 'failure'}.mp4"
 
     config = {"type": "act", "dim_model": 512, "chunk_size": 100, "training_dataset": "five-spots"}
-    weights = {"sha256": "9f" * 32, "path": "hub:someone/act-five-spots", "config": config}
+    weights = {"sha256": "9f" * 32, "path": "hub:someone/act-five-spots", "config": config, "track": "five-spots"}
     results = [
         make("act-five-spots", 0.74, 0.2, video=video, **weights),
         make("act-five-spots-augmented", 0.84, 0.12, **weights),
-        make("diffusion-five-spots", 0.66, 0.17, kind="diffusion"),
+        make("diffusion-five-spots", 0.66, 0.17, kind="diffusion", track="open"),
         make("act-one-spot", 0.32, 0.15),
-        make("expert", 1.2, 0.0, role="ceiling", kind="scripted"),
+        make("expert", 1.2, 0.0, role="ceiling", kind="scripted", track="none"),
         make("position-fed", 0.9, 0.1, role="control", kind="mlp"),
         make("nearest-neighbour", 0.28, 0.1, role="floor", kind="lookup"),
-        make("no-op", -1.0, 0.0, role="floor", kind="scripted"),
+        make("no-op", -1.0, 0.0, role="floor", kind="scripted", track="none"),
     ]
     for result in results:
         result.save(folder / "five-spots-v1" / f"{result.policy.name}.json")

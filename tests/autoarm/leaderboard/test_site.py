@@ -74,6 +74,17 @@ def test_numbers_are_those_of_the_results(site: Path, results_folder: Path) -> N
         assert result.digest in own
 
 
+def test_every_policy_has_its_track_and_every_board_its_version(site: Path, results_folder: Path) -> None:
+    front = read(site / "index.html")
+    assert "Suite five-spots-v1, version 1," in front
+    assert set(re.findall(r"name=\"track\" value=\"([^\"]*)\"", front)) == {*("five-spots", "open", "unknown", "none")}
+    for file in results_folder.glob("five-spots-v1/*.json"):
+        track = Result.load(file).policy.track or "unknown"
+        row = next(row for row in front.split("<tr") if f'data-name="{file.stem}"' in row)
+        assert f'data-track="{track}"' in row
+        assert f"Track <strong>{track}</strong>" in read(site / f"five-spots-v1/policies/{file.stem}.html")
+
+
 def test_names_are_text_and_nothing_else(make_suite_result: MakeSuiteResult, tmp_path: Path) -> None:
     evil = "</script><script>alert('x')</script>\"{{ 7 * 7 }}/../x"
     result = make_suite_result(evil, axes=["seen"], kind=evil, config={evil: evil}, path=evil)
@@ -198,13 +209,17 @@ def test_sorts_filters_compares_and_plays(browser: Any, site: Path, results_fold
     assert set(best_first) == results.keys()
     ask(browser, CLICK.format(".ranking th:nth-child(2) button"))
     assert names(browser, ".ranking") == sorted(results)
-    ask(browser, CLICK.format(".ranking th:nth-child(3) button"))
+    ask(browser, CLICK.format(".ranking th:nth-child(4) button"))
     assert names(browser, ".ranking")[0] == "expert"
-    ask(browser, CLICK.format(".ranking th:nth-child(3) button"))
+    ask(browser, CLICK.format(".ranking th:nth-child(4) button"))
     assert names(browser, ".ranking")[-1] == "expert"
     ask(browser, CLICK.format(".axes th:last-child button"))
     rates = [results[name].groups["all"].rate for name in names(browser, ".axes")]
     assert rates == sorted(rates, reverse=True)
+    ask(browser, CLICK.format("input[value=five-spots]"))
+    others = {name for name, result in results.items() if result.policy.track != "five-spots"}
+    assert set(names(browser, ".ranking")) == set(names(browser, ".axes")) == others
+    ask(browser, CLICK.format("input[value=five-spots]"))
     for role in ("ceiling", "control", "floor"):
         ask(browser, CLICK.format(f"input[value={role}]"))
     competing = {name for name, result in results.items() if result.policy.role == "policy"}

@@ -31,8 +31,10 @@ from autoarm.suite.suite import load_suite
 from autoarm.evaluation.evaluate import plan_episodes
 from gym_autoarm.scene_data import scene_changes
 from gym_autoarm.sampling import SceneDistribution
-suite = load_suite("five-spots-v1")
-episodes = plan_suite(suite, suite.counts("full", None))
+episodes = []
+for name in ("five-spots-v1", "five-spots-v2"):
+    suite = load_suite(name)
+    episodes += plan_suite(suite, suite.counts("full", None))
 for cube in ("spots", "everywhere"):
     episodes += plan_episodes(SceneDistribution(cube=cube), 200, 0)
 scenes = [scene_changes(each.scene) for each in episodes]

@@ -19,9 +19,9 @@ from autoarm.suite.episodes import Episode
 from autoarm.suite.geometry import convex_hull, hull_distance, nearest_distance
 from autoarm.suite.suite import SIZES, Suite, load_suite, suite_names
 from gym_autoarm import spec
+from gym_autoarm.body_files import STIFF_BODY, shipped_body
 from gym_autoarm.errors import AutoArmError, InvalidFileError, InvalidInputError
 from gym_autoarm.scene import LATERAL, TOP, Box, Cube, Light, Scene
-from gym_autoarm.servo import PRESETS
 
 AXES = (
     *("seen", "fresh", "interpolation", "extrapolation", "yaw", "object", "distractors"),
@@ -43,7 +43,7 @@ def planned(five: Suite) -> dict[str, list[Episode]]:
 
 
 def test_the_suite_is_of_the_training_spots_and_of_every_axis(five):
-    assert suite_names() == ["five-spots-v1"]
+    assert suite_names() == ["five-spots-v1", "five-spots-v2"]
     assert five.spots == spec.SPOTS
     assert tuple(five.axes) == AXES
     assert five.image_size == spec.IMAGE_SIZE
@@ -115,7 +115,7 @@ def test_turns_go_both_ways_by_what_the_level_says(five):
 
 def test_what_an_axis_varies_is_all_that_differs(five):
     """Cube, start and noise seed differ between any two episodes; beside them only what the axis is about."""
-    usual = Scene()
+    usual = Scene(body=shipped_body(STIFF_BODY))
 
     def without(scene: Scene, **same: Any) -> Scene:
         return replace(scene, start=usual.start, noise_seed=0, cube=usual.cube, **same)
@@ -155,7 +155,7 @@ def test_levels_have_the_strength_they_are_named_after(five):
         for name in five.axes["lighting"].levels
     ]
     assert dark == sorted(dark, reverse=True)
-    assert drawn(five, "arm", "gains-so100-soft", 1)[0].body.gains == PRESETS["so100-soft"]
+    assert drawn(five, "arm", "gains-so100-soft", 1)[0].body == shipped_body("so100-soft")
 
 
 def test_distractors_leave_room_for_the_jaws_and_for_each_other(five):
@@ -221,7 +221,13 @@ def test_a_good_file_loads_and_layout_does_not_matter(small, write_suite, data):
         (("axes", "far", "levels", "near", "cube", "distence"), 1, "axes.far.levels.near.cube.distence"),
         (("axes", "far", "levels", "near", "cube", "at"), "inside", "axes.far.levels.near.cube"),
         (("axes", "far", "levels", "near", "cube", "distance"), [0.02, 0.01], "axes.far.levels.near.cube"),
-        (("axes", "far", "levels", "near", "body"), {"gains": "so999"}, "axes.far.levels.near.body"),
+        (("axes", "far", "levels", "near", "body"), {"gains": "so999"}, "axes.far.levels.near.body.gains"),
+        (("axes", "far", "levels", "near", "body"), {"name": "so999"}, "axes.far.levels.near.body.name"),
+        (("axes", "far", "levels", "near", "start"), 46, "axes.far.levels.near.start"),
+        (("axes", "far", "levels", "near", "latency"), {"steps": 3}, "axes.far.levels.near.latency.chunk"),
+        (("axes", "far", "levels", "near", "latency"), {"steps": -1, "chunk": 2}, "axes.far.levels.near.latency.steps"),
+        (("body",), "so999", "body"),
+        (("streams",), 3, "streams"),
         (("axes", "far", "levels", "near", "surface"), ["ice"], "axes.far.levels.near.surface.0"),
         (("axes", "far", "levels", "near", "distractors"), "many", "axes.far.levels.near.distractors"),
         (("axes", "far", "episodes"), {"quick": 3, "standard": 2, "full": 9}, "axes.far.episodes"),
@@ -273,6 +279,7 @@ def test_an_unknown_key_anywhere_is_refused(write_suite, make_data, draw, name):
     for part in path:
         place = place[part]
     assume(name not in (*place, "surface", "object", "light", "camera", "box", "body", "image_noise", "value"))
+    assume(name not in ("start", "latency", "streams"))
     place[name] = True
     with pytest.raises(InvalidFileError) as caught:
         load_suite(write_suite(data))
