@@ -107,6 +107,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "TwinCheck",
         "Compare an arm with its simulation on one trajectory, joint by joint, and fit the simulated servos to it.",
     ),
+    "replay": Entry(
+        "autoarm.commands.replay",
+        "Replay",
+        "Give a recorded episode's actions to the simulated arm, and show what it does beside what the real one did.",
+    ),
     "doctor": Entry(
         "autoarm.commands.doctor",
         "Doctor",

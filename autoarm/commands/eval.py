@@ -129,7 +129,7 @@ def result_table(result: Result) -> Table:
     from rich.table import Table
 
     body = result.platform.body
-    where = "" if body is None else f", {body}"
+    where = f", arm {result.setting.simulated_arm}" if body is None else f", {body}"
     table = Table(title=f"{result.policy.name}: {result.overall.episodes} episodes, seed {result.setting.seed}{where}")
     table.add_column("cube at")
     # A real arm does not know how far it came.

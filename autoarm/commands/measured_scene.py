@@ -19,8 +19,8 @@ class MeasuredScene:
     lateral: Path | None = None
     """File with the place of the lateral camera, which `autoarm align` writes."""
     body: str | None = None
-    """How the arm answers: so101-12v (the default, fitted to a real arm), so101 (the stiff arm of five-spots-v1), another
-    name, or a file that `autoarm twin-check --fit` has written."""
+    """How the arm answers: `so101-12v` (the default, fitted to a real arm), `so101` (the stiff one of five-spots-v1),
+    another name, or a file that `autoarm twin-check --fit` has written."""
 
     def __bool__(self) -> bool:
         return any((self.top, self.lateral, self.body))

@@ -95,6 +95,7 @@ def write_report(
         "command": shlex.join(command),
         "repeat": [repetition(result) for result in results],
         "platform": results[0].platform,
+        "arm": results[0].setting.simulated_arm,
         "renderer": next((r.platform.gl_renderer for r in results if r.platform.gl_renderer), None),
         "data": data,
     }

@@ -87,6 +87,7 @@ def bench(
         seed=0,
         episodes=len(planned),
         suite=suite.record(size, counts),
+        arm=suite.body if robot is None else None,
         command=list(command),
     )
     folder = out.with_suffix("") if videos and out is not None else None

@@ -15,6 +15,7 @@ from autoarm.results.result import Result, Setting
 from autoarm.runtime.files import check_writable
 from autoarm.suite.episodes import plan_episodes
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_name
 from gym_autoarm.sampling import SceneDistribution
 
 
@@ -78,5 +79,6 @@ def evaluate(
         seed=seed,
         episodes=episodes,
         command=list(command),
+        arm=None if robot is not None else body_name(distribution.base.body) or "own",
     )
     return measure(source, loaded, planned, setting, how, out=out, videos=videos, videos_from=videos_from)

@@ -157,6 +157,7 @@ def policy_page(found: Ranked, entry: Entry, results: str, videos: Sequence[dict
         "record": result.policy,
         "config": json.dumps(result.policy.config, indent=2, ensure_ascii=False) if result.policy.config else None,
         "platform": result.platform,
+        "arm": result.setting.simulated_arm,
         "command": shlex.join(result.setting.command) if result.setting.command else None,
         "verify": shlex.join(["autoarm", "verify", f"{results}/{entry.address}"]),
         "digest": result.digest,

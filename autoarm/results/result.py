@@ -143,6 +143,10 @@ class SuiteRecord(StrictModel):
     axes: dict[str, AxisRecord]
 
 
+_FIRST_ARM: Final = "so101"
+"""Body of all simulated arms before there was a choice."""
+
+
 class Setting(StrictModel):
     """What it was measured on, enough to repeat it.
 
@@ -150,6 +154,8 @@ class Setting(StrictModel):
         distribution: How scenes were drawn; empty where a suite says it.
         seed: Seed of the run; 0 where the suite has its own.
         suite: The suite, where there was one.
+        arm: Name of the simulated arm's body, `own` for one that AutoArm does not carry; absent for a real arm, and in
+            the first results, of the body `so101`. Axes of a suite may change it, as rows say.
     """
 
     env_id: str
@@ -160,6 +166,12 @@ class Setting(StrictModel):
     episodes: int
     command: list[str] = Field(default_factory=list)
     suite: SuiteRecord | None = None
+    arm: str | None = Field(default=None, exclude_if=_is_none)
+
+    @property
+    def simulated_arm(self) -> str:
+        """Name of the body of the simulated arm, where it was one."""
+        return self.arm or _FIRST_ARM
 
 
 class BodyRecord(StrictModel):

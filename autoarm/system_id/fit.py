@@ -1,180 +1,223 @@
-"""Find the gains with which the simulated arm answers as another one did.
+"""Find the servos with which the simulated arm answers as a recorded one did, by least squares.
 
-Stiffness and damping of the servos, the delay of commands and the play of the gears are found, one of each for all
-joints. Friction of the gears and torque limits are left as they are: damping of servo and gear add up, and without
-loads near the limit the torque limits do not show.
+The joints hardly act on each other's errors, so that one simulation tells all of them at once what a change of one
+number each does: a step of the search takes some six simulations, whatever the number of joints.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, least_squares
 
-from autoarm.system_id.response import rms, simulate
-from autoarm.system_id.trajectory import Recording
+from autoarm.system_id.motion import Vector
+from autoarm.system_id.parameters import PARAMETERS, servo_with, values_of
+from autoarm.system_id.simulation import simulate
+from autoarm.system_id.stretches import Stretch
 from gym_autoarm import spec
-from gym_autoarm.scene import Body
+from gym_autoarm.body import Body
 
-Vector = NDArray[np.float64]
+_TRUST: Final = (1e-3, 0.3)
+"""Levenberg's and Marquardt's damping, relative: a bold step and a careful one; each joint takes the better."""
+_STEPS: Final = 12
+_ENOUGH: Final = 1e-3
+"""Share by which a step must lower a joint's squared error for the joint to be searched further."""
+_OUTLIER: Final = 3.0
+"""A stretch whose error is so many times the usual one weighs no more than if it were just that: a joint was stuck."""
 
-LONGEST_LATENCY: Final = 6
-"""Largest latency that is tried, in control steps: a fifth of a second."""
-_ROUNDS: Final = 4
-"""Most rounds of fitting gains and latency in turn; the second usually confirms the first."""
-_LOW: Final = np.array([math.log(2.0), math.log(1e-3), 0.0])
-_HIGH: Final = np.array([math.log(5000.0), math.log(50.0), 8.0])
-"""Bounds of log stiffness (N m / rad), log damping (N m s / rad) and play (degrees)."""
-_STARTS: Final = ((math.log(20.0), math.log(0.02)), (math.log(60.0), math.log(1.0)))
-"""Log stiffness and damping from which the search may begin too: soft gains have another valley than stiff ones."""
-_LATENCIES: Final = (0, 2, 4)
-_PRECISION: Final = 0.05
-"""Degrees; half an encoder's tick. What is smaller is not worth a search."""
+Values = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """Gains that explain a recording.
+class Linearised:
+    """How the errors of a joint depend on its parameters, where the search has ended.
 
     Attributes:
-        body: The body with these gains.
-        before: Root mean square difference between arm and simulation before, over all joints compared.
-        after: That difference with these gains.
-        doubt: Factor within which stiffness and damping, and degrees within which the play, are known (95 %), as the
-            scatter of what is left has it: `kp`, `kv`, `backlash`.
-        simulations: How many simulations the search took.
+        residuals: Simulated minus recorded, degrees, a vector for each stretch.
+        slopes: Their derivatives, `(samples, parameters)` for each stretch.
+        weights: Weight of each stretch.
+    """
+
+    residuals: list[Vector]
+    slopes: list[NDArray[np.float64]]
+    weights: Vector
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a search has ended.
+
+    Attributes:
+        body: The body with what was found.
+        values: All parameters of each joint searched, found or kept.
+        linear: The joints' errors there.
     """
 
     body: Body
-    before: float
-    after: float
-    doubt: dict[str, float]
-    simulations: int
+    values: Values
+    linear: dict[str, Linearised]
 
 
-def fit(
-    recording: Recording,
-    body: Body | None = None,
-    on_progress: Callable[[int, float], None] = lambda count, error: None,
-) -> Fit:
-    """The gains, latency and play that explain a recording best, by least squares.
+def search(
+    stretches: Sequence[Stretch],
+    body: Body,
+    wanted: Mapping[str, Sequence[str]],
+    on_step: Callable[[int], None] = lambda simulations: None,
+    most: int = _STEPS,
+) -> Search:
+    """The parameters `wanted`, by joint, that explain the stretches best, from those of `body`.
 
     Args:
-        recording: What an arm did.
-        body: Body that the search begins from; its other properties stay.
-        on_progress: Told, after every simulation, how many there were and the least error so far.
+        stretches: What was recorded.
+        body: Where the search begins; what is not wanted stays.
+        wanted: Names of parameters, by joint.
+        on_step: Told the number of simulations so far.
+        most: Largest number of steps.
     """
-    search = _Search(recording, body or Body(), on_progress)
-    before = search.error(search.body)
-    valleys = [search.descend(x, latency) for x, latency in search.starts()]
-    best = min(valleys, key=lambda valley: rms(valley.left))
-    found = search.made(best.x, best.latency)
-    return Fit(found, before, rms(best.left), _doubt(best.jacobian, best.left), search.count)
+    values = {joint: values_of(servo) for joint, servo in zip(spec.JOINTS, body.servos, strict=True) if joint in wanted}
+    run = _Simulations(stretches, body, on_step)
+    left = run.residuals(values)
+    usual = {joint: _usual(left[joint], stretches, joint) for joint in wanted}
+    active = set(wanted)
+    for _ in range(most):
+        linear = _linearise(run, values, wanted, left, usual)
+        proposals = [_propose(values, wanted, linear, trust, active) for trust in _TRUST]
+        outcomes = [run.residuals(proposal) for proposal in proposals]
+        taken = set()
+        for joint in sorted(active):
+            now = _cost(left[joint], usual[joint])
+            costs = [_cost(outcome[joint], usual[joint]) for outcome in outcomes]
+            best = int(np.argmin(costs))
+            if costs[best] < now:
+                values[joint] = proposals[best][joint]
+            if costs[best] < now * (1 - _ENOUGH):
+                taken.add(joint)
+        active = taken
+        left = run.residuals(values)
+        usual = {joint: _usual(left[joint], stretches, joint) for joint in wanted}
+        if not active:
+            break
+    # The last step was small: the slopes before it are those after it.
+    return Search(
+        _with_values(body, values), values, {j: replace(each, residuals=left[j]) for j, each in linear.items()}
+    )
 
 
-@dataclass(frozen=True)
-class _Valley:
-    """Where a descent has ended: parameters, latency, derivatives there, and what is left."""
+def without(
+    found: Search, stretches: Sequence[Stretch], wanted: Mapping[str, Sequence[str]], left_out: Collection[str]
+) -> Body:
+    """The body that the same search gives without some recordings, by one step from where it has ended with them.
 
-    x: Vector
-    latency: int
-    jacobian: NDArray[np.float64]
-    left: Vector
+    Args:
+        found: Where the search has ended.
+        stretches: What it has seen.
+        wanted: The parameters that it has looked for, by joint.
+        left_out: Names of the recordings to do without.
+    """
+    kept = [number for number, stretch in enumerate(stretches) if stretch.source not in left_out]
+    fewer = {
+        joint: Linearised([each.residuals[i] for i in kept], [each.slopes[i] for i in kept], each.weights[kept])
+        for joint, each in found.linear.items()
+    }
+    values = _propose(found.values, wanted, fewer, _TRUST[0], set(wanted))
+    return _with_values(found.body, values)
 
 
-class _Search:
-    def __init__(self, recording: Recording, body: Body, on_progress: Callable[[int, float], None]) -> None:
-        # A ratio to critical damping would mean another thing at every stiffness.
-        self.body = replace(body, gains=replace(body.gains, damping_ratio=False))
-        self._recording = recording
-        self._columns = [spec.JOINTS.index(joint) for joint in recording.compared]
-        self._on_progress = on_progress
-        self._least = math.inf
-        self.count = 0
+def _with_values(body: Body, values: Values) -> Body:
+    servos = zip(spec.JOINTS, body.servos, strict=True)
+    return replace(body, servos=tuple(servo_with(each, values.get(name) or values_of(each)) for name, each in servos))
 
-    def residual(self, body: Body) -> Vector:
-        """Simulated minus recorded, degrees, flat."""
-        there = simulate(self._recording.trajectory, body)
-        difference = np.asarray((there - self._recording.positions)[:, self._columns].ravel())
-        self.count += 1
-        self._least = min(self._least, rms(difference))
-        self._on_progress(self.count, self._least)
-        return difference
 
-    def error(self, body: Body) -> float:
-        """Root mean square of the residual."""
-        return rms(self.residual(body))
+class _Simulations:
+    def __init__(self, stretches: Sequence[Stretch], body: Body, on_step: Callable[[int], None]) -> None:
+        self._stretches = stretches
+        self._body = body
+        self._on_step = on_step
+        self._count = 0
 
-    def made(self, x: Vector, latency: int) -> Body:
-        """The body of parameters `(3,)`: see `_LOW`."""
-        gains = replace(self.body.gains, kp=math.exp(x[0]), kv=math.exp(x[1]))
-        return Body(gains, latency, float(x[2]))
+    def residuals(self, values: Values) -> dict[str, list[Vector]]:
+        """Simulated minus recorded, by joint and stretch, degrees."""
+        paths = simulate([stretch.motion for stretch in self._stretches], _with_values(self._body, values))
+        self._count += 1
+        self._on_step(self._count)
+        return {joint: [each.residual(path, joint) for each, path in zip(self._stretches, paths, strict=True)]
+                for joint in values}  # fmt: skip
 
-    def starts(self) -> list[tuple[Vector, int]]:
-        """Where to begin: gains, each with its best latency, and of several gains the two best."""
-        own = (math.log(self.body.gains.kp), math.log(max(self.body.gains.kv, 2e-3)))
-        rated = []
-        for start in (own, *_STARTS):
-            x = np.clip([*start, self.body.backlash], _LOW, _HIGH)
-            error, latency = min((self.error(self.made(x, latency)), latency) for latency in _LATENCIES)
-            rated.append((error, latency, x))
-        rated.sort(key=lambda each: each[:2])
-        return [(x, latency) for _, latency, x in rated[:2]]
 
-    def descend(self, x: Vector, latency: int) -> _Valley:
-        """Gains and latency in turn, until the latency stays."""
-        for _ in range(_ROUNDS):
-            valley = self._gains(x, latency)
-            x, latency = valley.x, self._latency(valley.x, latency)
-            if latency == valley.latency:
-                break
-        return valley
-
-    def _latency(self, x: Vector, near: int) -> int:
-        """The best number of control steps with given gains."""
-        # The error has one valley along it: walk down.
-        known: dict[int, float] = {}
-
-        def error(latency: int) -> float:
-            if latency not in known:
-                known[latency] = self.error(self.made(x, latency))
-            return known[latency]
-
-        while True:
-            around = [step for step in (near - 1, near, near + 1) if 0 <= step <= LONGEST_LATENCY]
-            best = min(around, key=error)
-            if best == near:
-                return near
-            near = best
-
-    def _gains(self, x: Vector, latency: int) -> _Valley:
-        """The best gains and play with a given latency."""
-
-        def residual(each: Vector) -> Vector:
-            return self.residual(self.made(each, latency))
-
-        found = least_squares(
-            residual,
-            np.clip(x, _LOW + 1e-3, _HIGH - 1e-3),
-            bounds=Bounds(_LOW, _HIGH),
-            # Dry friction makes the error jagged: look further than its teeth are wide.
-            diff_step=np.full(3, 0.02),
-            ftol=1e-3,
-            xtol=1e-3,
-            max_nfev=15,
+def _linearise(
+    run: _Simulations,
+    values: Values,
+    wanted: Mapping[str, Sequence[str]],
+    left: dict[str, list[Vector]],
+    usual: dict[str, float],
+) -> dict[str, Linearised]:
+    columns: dict[str, list[list[Vector]]] = {joint: [] for joint in wanted}
+    for number in range(max(map(len, wanted.values()))):
+        moved = {joint: dict(each) for joint, each in values.items()}
+        steps = {}
+        for joint, names in wanted.items():
+            if number < len(names):
+                parameter = PARAMETERS[names[number]]
+                value = values[joint][names[number]]
+                # Away from the nearer bound.
+                steps[joint] = parameter.step if value < (parameter.low + parameter.high) / 2 else -parameter.step
+                moved[joint][names[number]] = value + steps[joint]
+        there = run.residuals(moved)
+        for joint, step in steps.items():
+            columns[joint].append([(new - old) / step for new, old in zip(there[joint], left[joint], strict=True)])
+    return {
+        joint: Linearised(
+            left[joint],
+            [np.stack(parts, axis=1) for parts in zip(*columns[joint], strict=True)],
+            np.array([_weight(each, usual[joint]) for each in left[joint]]),
         )
-        return _Valley(found.x, latency, np.asarray(found.jac), found.fun)
+        for joint in wanted
+    }
 
 
-def _doubt(jacobian: NDArray[np.float64], left: Vector) -> dict[str, float]:
-    """Half widths of 95 % intervals: factors for the logarithmic ones."""
-    # Neighbouring steps err alike: a tenth of them counts.
-    scatter = max(rms(left), _PRECISION) ** 2
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * scatter * 10
-    width = 1.96 * np.sqrt(np.diag(covariance))
-    return {"kp": math.exp(min(width[0], 50.0)), "kv": math.exp(min(width[1], 50.0)), "backlash": float(width[2])}
+def _propose(
+    values: Values,
+    wanted: Mapping[str, Sequence[str]],
+    linear: dict[str, Linearised],
+    trust: float,
+    active: set[str],
+) -> Values:
+    """Parameters after a step of Gauss and Newton, shortened by `trust`, for the joints that are still searched."""
+    proposal = {joint: dict(each) for joint, each in values.items()}
+    for joint in active:
+        names, each = wanted[joint], linear[joint]
+        curvature = sum(w * a.T @ a for w, a in zip(each.weights, each.slopes, strict=True))
+        slope = sum(w * a.T @ r for w, a, r in zip(each.weights, each.slopes, each.residuals, strict=True))
+        damped = curvature + np.diag(trust * np.diag(curvature) + 1e-12)
+        step = -np.linalg.solve(damped, slope)
+        for name, change in zip(names, step, strict=True):
+            parameter = PARAMETERS[name]
+            proposal[joint][name] = float(np.clip(values[joint][name] + change, parameter.low, parameter.high))
+    return proposal
+
+
+def _usual(left: Sequence[Vector], stretches: Sequence[Stretch], joint: str) -> float:
+    """The median error of the stretches in which the joint is sent somewhere."""
+    sent = [_rms(each) for each, stretch in zip(left, stretches, strict=True) if stretch.sends(joint) and len(each)]
+    return float(np.median(sent)) if sent else np.inf
+
+
+def _weight(residual: Vector, usual: float) -> float:
+    error = _rms(residual)
+    return 1.0 if error <= _OUTLIER * usual else _OUTLIER * usual / error
+
+
+def _cost(left: Sequence[Vector], usual: float) -> float:
+    """Huber's loss of the stretches' errors."""
+    most, total = _OUTLIER * usual, 0.0
+    for each in left:
+        error = _rms(each)
+        total += len(each) * (error**2 if error <= most else 2 * most * error - most**2)
+    return total
+
+
+def _rms(residual: Vector) -> float:
+    return float(np.sqrt(np.mean(np.square(residual)))) if len(residual) else 0.0

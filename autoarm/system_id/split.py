@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 
 HELD_OUT: Final = 0.25
@@ -28,3 +29,16 @@ def hold_out(names: Sequence[str], seed: int = 0, share: float = HELD_OUT) -> tu
     count = min(max(1, round(share * len(ordered))), len(ordered) - 1)
     drawn = stream(seed, "held-out recordings").permutation(len(ordered))[:count]
     return tuple(ordered[index] for index in sorted(drawn))
+
+
+def folds(names: Sequence[str], count: int, seed: int = 0) -> list[tuple[str, ...]]:
+    """The names of the recordings dealt out to `count` folds at random, each to one.
+
+    Raises:
+        InvalidInputError: If there are fewer recordings than folds, or less than two folds.
+    """
+    if not 2 <= count <= len(names):
+        raise InvalidInputError(f"{count}, and there are {len(names)} recordings", field="folds", cure="2 to that many")
+    ordered = sorted(names)
+    dealt = stream(seed, "folds of recordings").permutation(len(ordered))
+    return [tuple(ordered[index] for index in sorted(dealt[fold::count])) for fold in range(count)]

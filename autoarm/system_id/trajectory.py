@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from autoarm.data.dataset import joint_columns
+from autoarm.system_id.arm_dataset import ArmDataset
+from autoarm.system_id.motion import Vector
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.expert import Expert, Style, ease
 from gym_autoarm.model import yaw_quaternion
 from gym_autoarm.sampling import spot_position
 from gym_autoarm.scene import HOME, Cube, Scene
-
-Positions = NDArray[np.float64]
 
 _SPEED: Final = 1.8
 """Degrees a step; the expert's."""
@@ -42,29 +39,14 @@ class Trajectory:
     """
 
     name: str
-    start: Positions
-    actions: Positions
+    start: Vector
+    actions: Vector
 
     def scene(self, scene: Scene | None = None) -> Scene:
         """A scene in which to follow it: the arm at its start, and no cube in its way."""
         scene = scene or Scene(surface="plain")
         start = tuple(float(value) for value in np.clip(self.start, spec.ACTION_LOW, spec.ACTION_HIGH))
         return replace(scene, cube=replace(scene.cube, x=_AWAY, y=_AWAY), start=start)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What an arm did.
-
-    Attributes:
-        trajectory: What it was asked to do.
-        positions: Where it was after every action, `(steps, 6)`.
-        compared: Joints whose motion nothing but the servos decided.
-    """
-
-    trajectory: Trajectory
-    positions: Positions
-    compared: tuple[str, ...] = spec.JOINTS
 
 
 def expert_trajectory(spot: str = "centre", seed: int = 0) -> Trajectory:
@@ -94,23 +76,15 @@ def step_trajectory() -> Trajectory:
     return Trajectory("steps of every joint", start, np.concatenate(actions))
 
 
-def recorded(folder: str | Path, episode: int) -> Recording:
-    """An episode of a dataset: what was asked for, and what the arm did that recorded it.
-
-    The gripper is not compared, which holds something now and then. The last action's outcome is not recorded.
+def replayed(dataset: ArmDataset, episode: int) -> Trajectory:
+    """The actions of a dataset's episode, from where its arm was.
 
     Raises:
-        InvalidFileError: If the folder is not a dataset of this arm.
-        InvalidInputError: If there is no such episode, or it is too short.
+        InvalidInputError: If there is no such episode, or it was recorded at another rate than the arm is driven at.
     """
-    states, actions, numbers = joint_columns(folder)
-    chosen = numbers == episode
-    if not chosen.any():
-        raise InvalidInputError(f"there is no episode {episode}", field="episode", cure=f"0 to {int(numbers.max())}")
-    states, actions = states[chosen].astype(np.float64), actions[chosen].astype(np.float64)
-    if len(states) < spec.FPS:
+    if dataset.fps != spec.FPS:
         raise InvalidInputError(
-            f"episode {episode} has {len(states)} steps", field="episode", cure="choose a longer one"
+            f"it has {dataset.fps} frames a second", field="dataset", cure=f"use one with {spec.FPS}"
         )
-    trajectory = Trajectory(f"episode {episode} of {Path(folder).name}", states[0], actions[:-1])
-    return Recording(trajectory, states[1:], tuple(joint for joint in spec.JOINTS if joint != "gripper"))
+    motion = dataset.recorded(episode)
+    return Trajectory(motion.name, motion.positions[0], motion.goals)

@@ -1,7 +1,7 @@
-"""Does `autoarm twin-check --fit` find the gains of an arm whose gains are known?
+"""Does `autoarm twin-check --fit` find the servos of an arm whose servos are known?
 
-Twins of several gains are driven by LeRobot's driver through Feetech's protocol, in simulated time: the real
-environment with its guard replays a trajectory on each, and the fit begins from the default gains.
+Twins are driven by LeRobot's driver through Feetech's protocol, in simulated time: the real environment with its guard
+follows a trajectory on each, and the fit begins from the default body.
 
 Example: python benchmarks/hardware/twin_check.py --trajectory steps
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,34 +18,55 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from autoarm.system_id.fit import fit
-from autoarm.system_id.response import Nobody, replay
-from autoarm.system_id.trajectory import Recording, Trajectory, expert_trajectory, step_trajectory
+from autoarm.system_id.check import compare
+from autoarm.system_id.identify import identify
+from autoarm.system_id.motion import Motion
+from autoarm.system_id.on_arm import Nobody, follow
+from autoarm.system_id.response import mean_rms
+from autoarm.system_id.trajectory import Trajectory, expert_trajectory, step_trajectory
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.twin.device import Settings
 from autoarm_hardware.twin.lockstep import LockstepTwin
-from gym_autoarm.scene import Body, Scene
-from gym_autoarm.servo import PRESETS, ServoGains
+from gym_autoarm import spec
+from gym_autoarm.body import Body
+from gym_autoarm.body_files import DEFAULT_BODY, shipped_body
+from gym_autoarm.scene import Scene
+
+
+def scaled(stiffness: float, damping: float, friction: float) -> Body:
+    """The default body with other servos where gravity shows their stiffness, and other friction everywhere."""
+    body = shipped_body(DEFAULT_BODY)
+    servos = [
+        replace(
+            servo,
+            kp=servo.kp * (stiffness if joint in ("shoulder_lift", "elbow_flex", "wrist_flex") else 1.0),
+            damping=servo.damping * damping,
+            frictionloss=servo.frictionloss * friction,
+        )
+        for joint, servo in zip(spec.JOINTS, body.servos, strict=True)
+    ]
+    return replace(body, servos=tuple(servos))
+
 
 BODIES: Final = {
-    "the default gains": Body(),
-    "so100-soft, late": Body(PRESETS["so100-soft"], latency=1),
-    "soft, late, with play": Body(ServoGains(kp=60.0, kv=1.2), latency=2, backlash=1.0),
-    "stiff, with play": Body(ServoGains(kp=400.0, kv=4.0), backlash=0.5),
+    "the default": scaled(1.0, 1.0, 1.0),
+    "stiffer, rubs less": scaled(1.5, 1.0, 0.5),
+    "softer, rubs more": scaled(0.8, 1.2, 1.4),
+    "stiff, quick": scaled(3.0, 0.7, 1.0),
 }
 _SIZE: Final = (48, 64)
 
 
 @dataclass
 class Arguments:
-    """Fit twins with known gains."""
+    """Fit twins with known servos."""
 
     trajectory: Literal["expert", "steps"] = "steps"
     """The trajectory that the twins follow."""
 
 
-def record(body: Body, trajectory: Trajectory) -> Recording:
-    """Record the trajectory of a twin with a body."""
+def record(body: Body, trajectory: Trajectory) -> Motion:
+    """What a twin with a body does."""
     with tempfile.TemporaryDirectory() as folder:
         scene = trajectory.scene(Scene(body=body))
         twin = LockstepTwin(Path(folder), Settings(scene=scene, image_size=_SIZE), cameras=False)
@@ -54,7 +75,7 @@ def record(body: Body, trajectory: Trajectory) -> Recording:
             time_limit=len(trajectory.actions) + 1,
         )  # fmt: skip
         try:
-            return replay(env, trajectory)
+            return follow(env, trajectory)
         finally:
             env.close()
             twin.close()
@@ -65,27 +86,26 @@ def main() -> None:
     arguments = tyro.cli(Arguments, description=__doc__)
     trajectory = step_trajectory() if arguments.trajectory == "steps" else expert_trajectory()
     console = Console(width=140)
-    table = Table(title=f"{trajectory.name}: true value, then the fit's", title_justify="left")
-    for title in ("twin", "kp", "kv", "latency", "backlash", "error before", "fitted", "simulations", "seconds"):
+    table = Table(title=f"{trajectory.name}: true value, the fit's and its interval", title_justify="left")
+    for title in ("twin", "joint", "kp", "damping", "dry friction", "error before", "fitted", "seconds"):
         table.add_column(title)
+    usual = shipped_body(DEFAULT_BODY)
     for name, body in BODIES.items():
-        recording = record(body, trajectory)
+        motion = record(body, trajectory)
         start = time.perf_counter()
         with console.status(name):
-            found = fit(recording)
+            found = identify([motion], usual)
         took = time.perf_counter() - start
-        gains, ours = body.gains, found.body
-        table.add_row(
-            name,
-            f"{gains.kp:.1f}  {ours.gains.kp:.1f} (x/ {found.doubt['kp']:.2f})",
-            f"{gains.kv:.2f}  {ours.gains.kv:.2f} (x/ {min(found.doubt['kv'], 99):.2f})",
-            f"{body.latency}  {ours.latency}",
-            f"{body.backlash:.2f}  {ours.backlash:.2f} (+- {found.doubt['backlash']:.2f})",
-            f"{found.before:.2f}",
-            f"{found.after:.2f}",
-            str(found.simulations),
-            f"{took:.0f}",
-        )
+        errors = compare([motion], {"before": usual, "after": found.body}).errors
+        ends = [f"{mean_rms(errors['before']):.2f}", f"{mean_rms(errors['after']):.2f}", f"{took:.0f}"]
+        for joint, true, servo in zip(spec.JOINTS, body.servos, found.body.servos, strict=True):
+            known = found.joints[joint].intervals
+            cells = []
+            for field in ("kp", "damping", "frictionloss"):
+                width = f" ({known[field][0]:.3g} to {known[field][1]:.3g})" if field in known else ""
+                cells.append(f"{getattr(true, field):.3g}  {getattr(servo, field):.3g}{width}")
+            first = joint == spec.JOINTS[0]
+            table.add_row(name if first else "", joint, *cells, *(ends if first else [""] * 3))
     console.print(table)
 
 

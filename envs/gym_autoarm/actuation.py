@@ -13,7 +13,6 @@ from gym_autoarm import spec
 from gym_autoarm.body import Body
 from gym_autoarm.kinematics import to_radians
 from gym_autoarm.model import SUBSTEPS, TIMESTEP
-from gym_autoarm.servo import SATURATION
 
 Vector = NDArray[np.float64]
 
@@ -78,7 +77,8 @@ class OverloadWatch:
         self._protection = body.protection
         # What a motor is limited to is all that it can be asked for.
         servo = body.servos[spec.GRIPPER]
-        self._most = servo.torque_limit / (servo.kp * SATURATION)
+        self._saturation = servo.saturation
+        self._most = servo.torque_limit / (servo.kp * servo.saturation)
         self._pressed = 0.0
         self.is_active = False
 
@@ -87,7 +87,7 @@ class OverloadWatch:
         protection = self._protection
         if protection is None:
             return goal
-        duty = min(abs(goal - position) / SATURATION, self._most)
+        duty = min(abs(goal - position) / self._saturation, self._most)
         if duty <= protection.overload:
             self._pressed, self.is_active = 0.0, False
             return goal
@@ -95,5 +95,5 @@ class OverloadWatch:
         self.is_active = self.is_active or self._pressed > protection.seconds
         if not self.is_active:
             return goal
-        most = protection.protective * SATURATION
+        most = protection.protective * self._saturation
         return min(max(goal, position - most), position + most)

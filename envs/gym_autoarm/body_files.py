@@ -52,6 +52,7 @@ class ServoFile(StrictModel):
     frictionloss: NotNegative
     armature: NotNegative = Servo.armature
     damping_off: NotNegative | None = None
+    saturation: Positive = Servo.saturation
 
     def servo(self) -> Servo:
         """The servo."""

@@ -66,7 +66,7 @@ class Compensation:
 def _sides(speed: Vector) -> Vector:
     """How much of its dry friction stands against each joint, -1 to 1, `(steps, 6)`; at rest it stays as it was."""
     found = np.zeros_like(speed)
-    side = np.zeros(speed.shape[1])
+    side: Vector = np.zeros(speed.shape[1])
     for step, now in enumerate(speed):
         wanted = np.where(np.abs(now) > _MOVING, np.sign(now), side)
         side = side + np.clip(wanted - side, -_TURN, _TURN)

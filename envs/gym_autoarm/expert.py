@@ -20,6 +20,7 @@ from gym_autoarm.errors import UnreachablePoseError
 from gym_autoarm.kinematics import (
     ArmKinematics,
     GraspPose,
+    from_radians,
     radial_heading,
     wrap,
 )
@@ -37,9 +38,9 @@ _CLOSED_ON_CUBE: Final = 17.0
 """Gripper opening around a 3 cm cube, of 100."""
 _OPENING_PER_METRE: Final = 690.0
 """Further opening for a larger object: 13.2 rad/m at the pads (facts of the jaw's kinematics) over a 1.92 rad range."""
-_SQUEEZE: Final = 3.0
-"""How far below the cube's width the gripper is commanded, of 100: 15 % of a servo's duty, where its protection lets it
-press for 25 % at most."""
+_SQUEEZE: Final = 0.15
+"""Duty with which the gripper presses, as a share; its protection lets it press with a quarter for good. With the
+P_Coefficient that LeRobot writes, its goal lies three hundredths of its range below the cube's width."""
 _SQUEEZE_UNIFORM: Final = 9.0
 """That, for a body with one servo's numbers for all joints: its torque limit decides the force."""
 _RELEASE: Final = 14.0
@@ -143,7 +144,7 @@ class Expert:
         """
         style = style or Style()
         body = None if body is None or body.is_uniform else body
-        squeeze = _SQUEEZE_UNIFORM if body is None else _SQUEEZE
+        squeeze = _SQUEEZE_UNIFORM if body is None else _squeeze(body)
         waypoints = self._waypoints(np.asarray(cube_pose), np.asarray(box_pose), style, size, squeeze)
         current = np.asarray(start, np.float64)
         pieces = []
@@ -249,6 +250,12 @@ def _headings(x: float, y: float, yaw: float) -> list[float]:
     tangent = radial_heading(x, y) + 90.0
     first = tangent + wrap(yaw - tangent, 90.0)
     return sorted((first + turn for turn in (0.0, 90.0, 180.0, 270.0)), key=lambda h: abs(wrap(h - tangent, 360.0)))
+
+
+def _squeeze(body: Body) -> float:
+    """How far below the cube's width the gripper is commanded, of 100."""
+    low, high = from_radians(np.zeros(len(spec.JOINTS))), from_radians(np.ones(len(spec.JOINTS)))
+    return _SQUEEZE * body.servos[spec.GRIPPER].saturation * float((high - low)[spec.GRIPPER])
 
 
 def ease(start: Vector, goal: Vector, speed: float, least_steps: int) -> Vector:

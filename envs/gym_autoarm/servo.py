@@ -30,6 +30,7 @@ class Servo:
         damping_ratio: Whether `kv` is relative to critical damping.
         sticks: Whether dry friction holds a resting joint in place. MuJoCo's own friction lets it creep.
         damping_off: Viscous friction while the motor is off, N m s / rad, without back-EMF; `damping` if absent.
+        saturation: Error of position, radians, at which the motor is given all there is.
     """
 
     kp: float
@@ -41,6 +42,7 @@ class Servo:
     damping_ratio: bool = False
     sticks: bool = False
     damping_off: float | None = None
+    saturation: float = SATURATION
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_names, load_body
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.expert import Expert, Style
 from gym_autoarm.scene import Cube, Scene
@@ -62,9 +63,10 @@ def test_pressing_harder_ends_after_two_seconds(holding: tuple[PickIntoBoxEnv, n
     assert not env.step(_closed(env, goal, 0.5 * quarter))[4]["overloaded"]
 
 
-def test_demonstrations_stay_below_it() -> None:
-    env = PickIntoBoxEnv(cameras=False)
-    for seed in range(3):
+@pytest.mark.parametrize("body", [name for name in body_names() if load_body(name).protection])
+def test_demonstrations_stay_below_it(body: str) -> None:
+    env = PickIntoBoxEnv(cameras=False, distribution={"base": Scene(body=load_body(body))})
+    for seed in range(2):
         observation, info = env.reset(seed=seed)
         plan = Expert().plan(
             info["cube_pose"], info["box_pose"], observation["agent_pos"], Style.sample(seed), body=info["body"]

@@ -39,7 +39,7 @@ def _soft(body: Body) -> Body:
 
 
 def _stiff(body: Body) -> Body:
-    return _all_servos(body, lambda servo: {"kp": 2.0 * servo.kp})
+    return _all_servos(body, lambda servo: {"kp": 2.0 * servo.kp, "saturation": servo.saturation / 2.0})
 
 
 def _late(body: Body) -> Body:
@@ -64,7 +64,8 @@ VARIANTS: Final[dict[str, tuple[Callable[[Body], Body], str, str]]] = {
     "stiff": (
         _stiff,
         "The SO-101 with the servos' own P_Coefficient of 32, where LeRobot writes 16",
-        "stiffness: twice the measured one, as a servo's output is proportional to its P_Coefficient",
+        "stiffness: twice the measured one, as a servo's output is proportional to its P_Coefficient, all of it at half"
+        " the error",
     ),
     "late": (
         _late,

@@ -21,7 +21,7 @@ from gym_autoarm.body_files import STIFF_BODY, shipped_body
 from gym_autoarm.kinematics import from_radians, to_radians
 from gym_autoarm.model import BOX, CUBE, TIMESTEP, compile_scene, yaw_quaternion
 from gym_autoarm.scene import Scene
-from gym_autoarm.servo import SATURATION, STALL_TORQUE
+from gym_autoarm.servo import STALL_TORQUE
 
 Vector = NDArray[np.float64]
 
@@ -221,5 +221,5 @@ def _motors(body: SceneBody) -> tuple[Vector, Vector]:
     if body.is_uniform:
         limits = np.array([servo.torque_limit for servo in body.servos])
         return np.full(len(limits), STALL_TORQUE), np.minimum(1.0, limits / STALL_TORQUE)
-    full = SATURATION * np.array([servo.kp for servo in body.servos])
+    full = np.array([servo.saturation * servo.kp for servo in body.servos])
     return full, np.ones(len(full))

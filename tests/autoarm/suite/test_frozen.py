@@ -13,7 +13,7 @@ from gym_autoarm.scene_data import scene_changes
 
 CONTENT = {
     "five-spots-v1": "44feef3cf1418a1a61ac287de09ee459198be9d1d5a93454fcf46fe28d93553a",
-    "five-spots-v2": "8f0f4271ea44fc388a2366700de5dd2d771064fc481815c4d80a692e55f72d16",
+    "five-spots-v2": "6f6cbe289650949da68d2b7ac411d2400824f23ac98a16455121b144af17f299",
 }
 SCENES = {
     "five-spots-v1": "249b8488ddff8a5d4e6423ca4c3f6cc817a67bb116833bb42b537d824ca60173",
