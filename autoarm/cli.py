@@ -105,7 +105,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "twin-check": Entry(
         "autoarm.commands.twin_check",
         "TwinCheck",
-        "Compare an arm with its simulation on one trajectory, joint by joint, and fit the simulated servos to it.",
+        "Compare an arm with its simulation, joint by joint, and fit the simulated servos to it.",
     ),
     "replay": Entry(
         "autoarm.commands.replay",
