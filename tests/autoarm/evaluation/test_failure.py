@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autoarm.evaluation.failure import EpisodeTrace, beside_box, failure_mode
 from autoarm.evaluation.rollout import mean_squared_jerk
 from gym_autoarm import spec
-from gym_autoarm.body_files import body_names, load_body
+from gym_autoarm.body_files import DEFAULT_BODY, STIFF_BODY, body_names, load_body
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.sampling import SceneDistribution
 from gym_autoarm.scene import Box, Cube, Distractor, Light, Scene
@@ -69,9 +69,10 @@ def test_jerk_has_its_known_values():
 # -- Scenes as data ----------------------------------------------------------------------------------------------------
 
 
-def test_the_usual_scene_has_nothing_to_say():
-    assert scene_changes(Scene()) == {}
-    assert restore_scene({}) == Scene()
+def test_the_usual_scene_says_no_more_than_its_body():
+    assert scene_changes(Scene()) == {"body": {"name": DEFAULT_BODY}}
+    assert scene_changes(Scene(body=load_body(STIFF_BODY))) == {}
+    assert restore_scene({}) == Scene(body=load_body(STIFF_BODY))
     assert scene_changes(Scene(cube=Cube(x=0.2))) == {"cube": {"x": 0.2}}
 
 
