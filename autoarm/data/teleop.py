@@ -31,9 +31,10 @@ from autoarm.data.recording import (
     quiet,
 )
 from autoarm.runtime.files import read_json
-from gym_autoarm import spec
+from gym_autoarm import ENV_ID, spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.scene import Scene
+from gym_autoarm.scene_data import scene_changes
 
 Outcome = Literal["success", "kept", "failure", "again", "previous", "quit"]
 """How an episode ended; see `autoarm_hardware.teleop.session.Outcome`."""
@@ -117,7 +118,8 @@ def collect_by_hand(
     if not 1.0 <= episode_time <= 3600.0:
         raise InvalidInputError(f"{episode_time} s are no episode", field="episode_time", cure="1 to 3600")
     settings = collection_settings(spots, episodes_per_spot, episodes, seed, session.image_size, vcodec)
-    settings = settings.model_copy(update={"order": "shuffled"})
+    base = scene_changes(Scene()) if session.env_id == ENV_ID else {}
+    settings = settings.model_copy(update={"order": "shuffled", "scene": base})
 
     def record(partial: Path, todo: list[int]) -> Iterator[None]:
         return _Recorder(partial, session, settings, episode_time, say).record(todo)
