@@ -118,7 +118,7 @@ def test_the_cube_is_drawn_where_it_is_asked_for(policy: LeRobotPolicy) -> None:
 
 def test_the_experts_chunk_is_its_plan(policy: LeRobotPolicy) -> None:
     drawn = rendered_frames([(0.2, 0.05)], image_size=SIZE)
-    plan = Expert().plan(drawn.cube[0], drawn.box[0], drawn.states[0])
+    plan = Expert().plan(drawn.cube[0], drawn.box[0], drawn.states[0], body=drawn.body)
     np.testing.assert_allclose(expert_chunks(drawn, 30)[0], plan[:30])
     whole = expert_chunks(drawn, 400)[0]
     np.testing.assert_allclose(whole[len(plan) :], np.tile(plan[-1], (400 - len(plan), 1)))
