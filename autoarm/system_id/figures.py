@@ -94,12 +94,12 @@ def errors_figure(check: Check) -> tuple[Figure, Rows]:
     colours = dict(zip(errors, (FAINT, INK, POLICY_COLOURS[1], POLICY_COLOURS[0]), strict=False))
     with new_figure(8.0, 3.6) as figure:
         axes = figure.add_subplot()
-        width = 0.8 / len(errors)
+        width = 0.86 / len(errors)
         for number, (name, each) in enumerate(errors.items()):
             place = np.arange(len(joints)) + (number - (len(errors) - 1) / 2) * width
             bars = axes.bar(place, [joint.rms for joint in each], width, color=colours[name], label=name)
             if number == len(errors) - 1:
-                axes.bar_label(bars, fmt="%.2f", fontsize=8)
+                axes.bar_label(bars, fmt="%.2f", fontsize=7)
         axes.set_xticks(range(len(joints)), joints)
         axes.set_ylabel("rms error, degrees\n(gripper: of 100)")
         judged = f"{len(check.held_out)} recordings that the fit has not seen" if check.held_out else check.name

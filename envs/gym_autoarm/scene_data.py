@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Final
@@ -37,12 +37,16 @@ def restore_scene(changes: Mapping[str, Any]) -> Scene:
     """
     others = {name: value for name, value in changes.items() if name != "body"}
     data = _merge(asdict(_PLAIN), others, "scene")
+    data["body"] = _validated(lambda: restore_body(changes.get("body", {})), "scene.body")
+    return _validated(lambda: _adapter().validate_python(data), "scene")
+
+
+def _validated[T](make: Callable[[], T], where: str) -> T:
     try:
-        data["body"] = restore_body(changes.get("body", {}))
-        return _adapter().validate_python(data)
+        return make()
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(["scene", *(str(part) for part in first["loc"])])
+        field = ".".join([where, *(str(part) for part in first["loc"])])
         raise InvalidInputError(first["msg"], field=field) from None
 
 

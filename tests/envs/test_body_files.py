@@ -120,6 +120,12 @@ def test_bodies_are_recorded_as_the_first_rows_had_them() -> None:
     assert body_changes(replace(MEASURED, delay=0.1)) == {"name": DEFAULT_BODY, "delay": 0.1}
 
 
+def test_wrong_value_in_a_record_is_named_where_it_stands() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        restore_scene({"body": {"gains": {"kp": "stiff"}}})
+    assert caught.value.field == "scene.body.kp"
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
