@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gym_autoarm import spec
+from gym_autoarm.body_files import body_names, load_body
 from gym_autoarm.errors import UnreachablePoseError
 from gym_autoarm.expert import Expert, Style, ease
+from gym_autoarm.kinematics import from_radians
+from gym_autoarm.sampling import SceneDistribution
 from gym_autoarm.scene import HOME, Cube, Scene
 
 
@@ -45,12 +49,31 @@ def test_expert_succeeds_at_the_corners_of_the_work_area(
     assert info["is_success"]
 
 
-def test_trajectory_is_smooth_and_starts_where_the_arm_is(blind: Any, demonstrate: Any) -> None:
-    plan = demonstrate(blind, 6)
+# Eased motion at a mean speed of up to 2.1 degrees a step peaks at pi / 2 times that.
+FASTEST = 2.1 * np.pi / 2
+
+
+def test_trajectory_is_smooth_and_starts_where_the_arm_is(expert: Expert, blind: Any) -> None:
+    _, info = blind.reset(seed=6)
+    plan = expert.plan(info["cube_pose"], info["box_pose"], np.asarray(blind.scene.start), Style.sample(6))
     path = np.concatenate([np.asarray(blind.scene.start)[None], plan])
-    # Eased motion at a mean speed of up to 2.1 degrees a step peaks at pi / 2 times that.
-    assert np.abs(np.diff(path[:, spec.ARM], axis=0)).max() < 2.1 * np.pi / 2 + 1e-3
+    assert np.abs(np.diff(path[:, spec.ARM], axis=0)).max() < FASTEST + 1e-3
     np.testing.assert_allclose(plan[-1], HOME, atol=1e-4)
+
+
+@pytest.mark.parametrize("body", [name for name in body_names() if not load_body(name).is_uniform])
+def test_measured_arm_follows_the_same_path(expert: Expert, blind: Any, body: str) -> None:
+    """Its goals lie elsewhere, its joints where they shall: within half a control step, or as late as goals arrive."""
+    scene = replace(SceneDistribution().sample(6), body=load_body(body))
+    _, info = blind.reset(seed=6, options={"scene": scene})
+    start = blind.data.qpos[:6].copy()
+    wanted = expert.plan(info["cube_pose"], info["box_pose"], from_radians(start), Style.sample(6))
+    goals = expert.plan(info["cube_pose"], info["box_pose"], from_radians(start), Style.sample(6), body=scene.body)
+    path = blind.step_chunk(goals[:60])[4]["joint_path"]
+    late = round(scene.body.delay * spec.FPS)
+    off = 0.5 + abs(scene.body.delay * spec.FPS - late)
+    assert np.abs(path[late:] - wanted[: 60 - late])[:, spec.ARM].max() < off * FASTEST + scene.body.backlash / 2
+    assert np.abs(np.diff(goals[:, spec.ARM], axis=0)).max() < 2 * FASTEST
 
 
 def test_same_style_gives_the_same_trajectory_and_others_differ(expert: Expert, blind: Any) -> None:
@@ -72,7 +95,8 @@ def test_same_style_gives_the_same_trajectory_and_others_differ(expert: Expert, 
 def test_a_fresh_expert_plans_like_a_used_one(expert: Expert, blind: Any, demonstrate: Any) -> None:
     used = demonstrate(blind, 8)
     _, info = blind.reset(seed=8)
-    fresh = Expert().plan(info["cube_pose"], info["box_pose"], np.asarray(blind.scene.start), Style.sample(8))
+    start = np.asarray(blind.scene.start)
+    fresh = Expert().plan(info["cube_pose"], info["box_pose"], start, Style.sample(8), body=info["body"])
     np.testing.assert_array_equal(used, fresh)
 
 

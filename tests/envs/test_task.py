@@ -99,7 +99,7 @@ def test_held_cube_is_not_placed_until_let_go(make_env: Any, demonstrate: Any) -
     plan = demonstrate(env, 2)
     # The expert opens the gripper where the commanded opening last grows; stop just before.
     opening = np.flatnonzero(np.diff(plan[:-24, spec.GRIPPER]) > 0.01)
-    last_held = max(step for step in opening if plan[step, spec.GRIPPER] < 12)
+    last_held = max(step for step in opening if plan[step, spec.GRIPPER] < 15.5)
     _, _, terminated, _, info = env.step_chunk(plan[:last_held])
     assert not terminated
     assert env._monitor.over_box(info["cube_pose"][:3])
