@@ -100,7 +100,7 @@ def test_softer_servos_lag_and_sag(blind: PickIntoBoxEnv) -> None:
 
 
 def test_dry_friction_of_a_measured_arm_holds(blind: PickIntoBoxEnv) -> None:
-    """Without goals that change, it moves by no more than two hundredths of a degree in five seconds, below its goal as it is."""
+    """Held below its goal, it moves by no more than two hundredths of a degree in five seconds."""
     goal = np.array([20.0, -20.0, 0.0, 60.0, 90.0, 45.0], np.float32)
     begin(blind, Scene())
     path = blind.step_chunk(np.repeat(goal[None], 240, axis=0))[4]["joint_path"]
