@@ -214,6 +214,8 @@ def body_name(body: Body) -> str:
 def write_body_file(path: Path, file: BodyFile, comment: str) -> None:
     """Write a file as `load_body` reads it, under a line of comment. Raises `InvalidFileError`."""
     data = file.model_dump(mode="json", exclude_defaults=True)
+    if file.protection is not None:
+        data["protection"] = file.protection.model_dump()  # its numbers, though they are the usual ones
     content = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110)
     write_text(path, f"# {comment}\n{content}")
 
