@@ -127,6 +127,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Teleop",
         "Drive an arm: with a leader arm, the keyboard or a gamepad; the simulated arm, a real one, or a twin.",
     ),
+    "release": Entry(
+        "autoarm_hardware.release",
+        "Release",
+        "Switch an arm's motors off, wherever it is: hold it, or it falls.",
+    ),
     "twin": Entry(
         "autoarm_hardware.twin.command",
         "Twin",

@@ -8,10 +8,12 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from autoarm_hardware import signals
 from autoarm_hardware.servos import ServoError, first_line, servo_family
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError, MissingDependencyError
@@ -26,6 +28,12 @@ _TRIES: Final = 3
 """How often a servo is asked while connecting; LeRobot asks once and waits for 50 ms."""
 _LATE: Final = 0.1
 """Seconds after which a late answer no longer comes: twice as long as LeRobot waits for one."""
+_WRITE_TIME: Final = 0.1
+"""Seconds after which a write to a port is given up: a packet takes less than a millisecond, and without a limit an
+adapter that hangs would keep the arm from being stopped."""
+_RELEASES: Final = 5
+"""How often motors are told to switch off: servos do not acknowledge that, and a packet may be lost."""
+_UNPLUG: Final = "hold the arm and switch its power supply off; then check the plugs between the servos"
 _SDKS: Final = ("scservo_sdk", "dynamixel_sdk")
 """The SDKs that open serial ports; a test's port, which is no file, comes from elsewhere."""
 _REGISTERS: Final = ("Homing_Offset", "Min_Position_Limit", "Max_Position_Limit")
@@ -97,31 +105,93 @@ def in_degrees(bus: Any) -> None:
         bus.motors[joint].norm_mode = MotorNormMode.DEGREES
 
 
-def connect_bus(robot: Any) -> None:
+def connect_bus(robot: Any, release: bool = True) -> None:
     """Open the port, make sure that every servo is the right one and calibrated, and set them up as LeRobot does.
 
     Nothing is written to the servos before every check has passed, and nothing moves. LeRobot's set-up switches the
-    motors off for a moment, then on.
+    motors off for a moment, then on; they stay where they are. From the first byte until `disconnect_bus`, signals that
+    end the program raise (see `signals`); here, as soon as the exchange that they came in is over.
+
+    Args:
+        robot: LeRobot's driver, not connected.
+        release: Whether the motors are switched off if a signal arrives meanwhile, if the set-up fails, or if the
+            program ends before `disconnect_bus`.
 
     Raises:
         InvalidInputError: For a port that cannot be used, or servos that do not fit; it names port or servo.
         InvalidFileError: If the arm is not calibrated, or the calibration is another arm's.
         ServoError: For a servo that does not answer.
+        KeyboardInterrupt: For SIGINT.
+        Terminated: For SIGTERM and SIGHUP.
     """
     bus = robot.bus
     servo_family(bus)
     check_calibration(robot)
+    with signals.shield():
+        is_changed = False
+        try:
+            open_bus(bus, release)
+            _check_servos(bus)
+            _compare_calibration(robot)
+            signals.raise_waiting()
+            is_changed = True
+            _set_up(robot)
+            signals.raise_waiting()
+        except BaseException as error:
+            # What does not fit may be another device: it is left as it was.
+            if release and (is_changed or not isinstance(error, Exception)):
+                switch_off(bus)
+            disconnect_bus(robot)
+            raise
+
+
+def open_bus(bus: Any, release: bool) -> None:
+    """Open and lock the port of a bus of LeRobot's, and handle signals from now on. `disconnect_bus` ends both.
+
+    Args:
+        bus: The bus, not connected.
+        release: Whether the motors are switched off if the program ends before `disconnect_bus`.
+
+    Raises:
+        InvalidInputError: If the port cannot be used.
+    """
     if type(bus.port_handler).__module__.startswith(_SDKS):
         check_port(bus.port)
-    try:
-        _open(bus)
-        _lock(bus)
-        _check_servos(bus)
-        _compare_calibration(robot)
-        _retry(robot.configure, "set-up")
-    except BaseException:
-        disconnect_bus(robot)
-        raise
+    signals.connected(bus, partial(switch_off, bus) if release else lambda: None)
+    _open(bus)
+    _lock(bus)
+
+
+def switch_off(bus: Any) -> None:
+    """Switch the motors of an open bus off, in whatever state it is. Does not raise if servos do not answer."""
+    for _ in range(_RELEASES):
+        # After an exchange that was interrupted, the SDK's port stays marked as in use.
+        bus.port_handler.is_using = False
+        with suppress(Exception):  # LeRobot, its SDK and pyserial raise kinds of their own
+            # One packet for all servos: writing to each would wait for the answer of a silent one.
+            bus.sync_write("Torque_Enable", dict.fromkeys(spec.JOINTS, 0), normalize=False)
+
+
+def release(robot: Any) -> None:
+    """Connect to an arm, switch its motors off, and disconnect. Neither calibration nor servos are looked at before.
+
+    Raises:
+        InvalidInputError: If the port cannot be used.
+        ServoError: If a servo does not answer, or its motor is still on; those of the others are off then.
+    """
+    bus = robot.bus
+    with signals.shield():
+        try:
+            open_bus(bus, release=True)
+            switch_off(bus)
+            for joint in spec.JOINTS:
+                servo = _servo(bus, joint, "Torque_Enable")
+                if _retry(partial(bus.read, "Torque_Enable", joint, normalize=False), servo):
+                    raise ServoError("the motor is still on", field=servo)
+        except ServoError as error:
+            raise ServoError(error.message, field=error.field, cure=_UNPLUG) from error
+        finally:
+            disconnect_bus(robot)
 
 
 def disconnect_bus(robot: Any) -> None:
@@ -133,6 +203,7 @@ def disconnect_bus(robot: Any) -> None:
     except Exception:
         # The device is gone, and so is the connection; LeRobot asks this flag.
         robot.bus.port_handler.is_open = False
+    signals.disconnected(robot.bus)
 
 
 def check_port(port: str) -> None:
@@ -209,6 +280,7 @@ def _open(bus: Any) -> None:
             field=f"port {bus.port}",
             cure="stop other programs that use it, or find the port with lerobot-find-port",
         ) from error
+    bus.port_handler.ser.write_timeout = _WRITE_TIME
 
 
 def _lock(bus: Any) -> None:
@@ -278,6 +350,7 @@ def _check_servos(bus: Any) -> None:
 def _ping(bus: Any, joint: str) -> int | None:
     """The model number of a servo; `None` if it does not answer. Raises `ServoError` if it answers with an error."""
     for _ in range(_TRIES):
+        signals.raise_waiting()
         try:
             bus.port_handler.ser.reset_input_buffer()
             model, outcome, status = bus.packet_handler.ping(bus.port_handler, bus.motors[joint].id)
@@ -343,8 +416,30 @@ def _compare_calibration(robot: Any) -> None:
                 )
 
 
+def _set_up(robot: Any) -> None:
+    """Set servos up as LeRobot does, but tell each to stay where it is before its motor is switched on.
+
+    Feetech does not document where a servo goes whose torque comes on: perhaps to the last goal of another program.
+    """
+    bus = robot.bus
+    switch_on = bus.enable_torque
+
+    def stay(motors: Any = None, num_retry: int = 0) -> None:
+        for joint in bus._get_motors_list(motors):
+            here = bus.read("Present_Position", joint, normalize=False, num_retry=num_retry)
+            bus.write("Goal_Position", joint, here, normalize=False, num_retry=num_retry)
+            switch_on(joint, num_retry)
+
+    bus.enable_torque = stay
+    try:
+        _retry(robot.configure, "set-up")
+    finally:
+        del bus.enable_torque
+
+
 def _retry(ask: Callable[[], Any], what: str) -> Any:
     for attempt in range(_TRIES):
+        signals.raise_waiting()
         try:
             return ask()
         except Exception as error:  # LeRobot, its SDK and pyserial raise kinds of their own

@@ -11,13 +11,14 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from autoarm_hardware import signals
 from autoarm_hardware.arm import connect_bus, disconnect_bus, make_robot
 from autoarm_hardware.follower import describe
 from autoarm_hardware.operator import PICTURE, Operator, Terminal
 from autoarm_hardware.overlay import overlay
-from autoarm_hardware.pacing import Clock, Pacer, Timing, WallClock
+from autoarm_hardware.pacing import Clock, Heartbeat, Pacer, Timing, WallClock
 from autoarm_hardware.safety import Guard
-from autoarm_hardware.servos import Limits
+from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.views import Views
 from autoarm_hardware.vision import PlacementDetector, find_cube, in_box
 from gym_autoarm import spec
@@ -124,6 +125,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         self._success, self._operator = success, operator
         self._clock = clock or WallClock()
         self._pacer = Pacer(spec.FPS, self._clock)
+        self._heartbeat = Heartbeat((limits or Limits()).gap, self._clock)
+        self._release = release
         self._guarding = {
             "limits": limits, "release": release, "dry_run": dry_run, "retries": retries,
             "sleep": self._clock.sleep, "now": self._clock.now,
@@ -156,6 +159,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             self._fold(guard, np.asarray(scene.start))
             self._ask().place(lambda: overlay(self._views.frame("top"), scene), scene)
             self._ask().verdict()  # a verdict from before the episode does not count
+            self._heartbeat.start(guard.waited)
             for _ in range(_SETTLE_STEPS):
                 self._tick(guard, np.asarray(scene.start))
             self._elapsed, self._unseen, self._has_looked = 0, 0, False
@@ -182,6 +186,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         Raises:
             InvalidActionError: Before anything moves, if a component is not a number or the shape is wrong.
             ServoError: If a servo fails; the arm has been stopped.
+            LateError: If the machine was asleep or too busy for longer than `Limits.gap`; the arm has been stopped.
             CameraError: If a camera fails; the arm has been stopped.
         """
         goals = check_actions(actions)
@@ -201,11 +206,17 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
 
     def close(self) -> None:
         """Stop the arm, and release it if so configured; then disconnect. Safe to call twice."""
-        guard, self._guard = self._guard, None
         self._scene = None
-        if guard is not None:
-            guard.stop()
-            disconnect_bus(self._robot)
+        if self._guard is None:
+            return
+        try:
+            with signals.shield():
+                guard, self._guard = self._guard, None
+                try:
+                    guard.stop()
+                finally:
+                    disconnect_bus(self._robot)
+        finally:
             self._views.close()
 
     # -- Beyond the contract ------------------------------------------------------------------------------------------
@@ -229,11 +240,13 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             # Cameras first: they are checked while the motors are still as they were.
             try:
                 self._views.connect(scene)
-                connect_bus(self._robot)
+                with signals.shield():  # or motors could be on, and nothing here that stops them
+                    connect_bus(self._robot, self._release)
+                    self._guard = Guard(self._robot.bus, **self._guarding)  # type: ignore[arg-type]  # as they are
             except BaseException:
-                self._views.close()
+                if self._guard is None:
+                    self._views.close()
                 raise
-            self._guard = Guard(self._robot.bus, **self._guarding)  # type: ignore[arg-type]  # as its arguments are
         self._guard.check()
         return self._guard
 
@@ -246,6 +259,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         self._clipped = np.zeros(len(spec.JOINTS), bool)
         joints: list[Vector] = []
         reward, truncated = 0.0, False
+        self._heartbeat.start(guard.waited)  # a policy may take its time
         for goal in goals:
             position = self._tick(guard, goal)
             joints.append(position)
@@ -265,15 +279,24 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
 
     def _tick(self, guard: Guard, goal: Vector) -> Vector:
         """Send a goal, wait for the next tick, and return the position `(6,)` then."""
-        sent = guard.send(goal)
-        self._clipped |= np.abs(sent - goal) > 1e-6
-        guard.watch()
-        self._pacer.wait()
-        return guard.position()
+        self._heartbeat.beat(guard.waited)
+        try:
+            sent = guard.send(goal)
+            self._clipped |= np.abs(sent - goal) > 1e-6
+            guard.watch()
+            self._pacer.wait()
+            position = guard.position()
+        except ServoError:
+            # A machine that slept has missed the answers: then that is the error, not a cable.
+            self._heartbeat.beat(guard.waited)
+            raise
+        self._heartbeat.beat(guard.waited)
+        return position
 
     def _fold(self, guard: Guard, goal: Vector) -> None:
         """Move the arm to a goal slowly: first all joints but the pan, then the pan, above what stands on the table."""
         self._pacer.start()
+        self._heartbeat.start(guard.waited)
         here = np.clip(guard.position(), self._follower.low, self._follower.high)
         raised = goal.copy()
         raised[_PAN] = here[_PAN]

@@ -8,7 +8,7 @@ import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol, TextIO
@@ -110,4 +110,5 @@ def _keys(source: TextIO) -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(source, termios.TCSANOW, before)
+        with suppress(termios.error):  # the terminal may have been closed, which is why this ends
+            termios.tcsetattr(source, termios.TCSANOW, before)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
-from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.errors import AutoArmError, InvalidInputError
+
+_WALL: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that goes on while the machine is asleep; on Linux, unlike macOS, the monotonic one stands still then."""
+
+
+class LateError(AutoArmError, RuntimeError):
+    """The machine was asleep, or too busy, between two commands to an arm."""
 
 
 class Clock(Protocol):
@@ -28,8 +35,8 @@ class WallClock:
     """Wall time."""
 
     def now(self) -> float:
-        """Seconds of `time.perf_counter`."""
-        return time.perf_counter()
+        """Seconds since the machine was started, asleep or awake."""
+        return time.clock_gettime(_WALL)
 
     def sleep(self, seconds: float) -> None:
         """Sleep, while other threads run."""
@@ -59,6 +66,42 @@ class Timing:
             f"{self.steps} periods; jitter {1000 * self.median_jitter:.2f} ms (median), "
             f"{1000 * self.p95_jitter:.2f} ms (95 %), {1000 * self.worst_jitter:.2f} ms (worst); {self.missed} missed"
         )
+
+
+class Heartbeat:
+    """Notices when a machine stood still between two commands.
+
+    Args:
+        limit: Longest time between two beats, seconds.
+        clock: The clock that it is measured by.
+    """
+
+    def __init__(self, limit: float, clock: Clock) -> None:
+        self._limit, self._clock = limit, clock
+        self._last = -math.inf
+
+    def start(self, excused: float) -> None:
+        """Begin now; time before does not count. `excused`: see `beat`."""
+        self._last = self._clock.now() - excused
+
+    def beat(self, excused: float) -> None:
+        """Say that the machine is awake.
+
+        Args:
+            excused: Seconds, all together so far, that went by for a known reason.
+
+        Raises:
+            LateError: If the last beat, or the start, was too long ago.
+        """
+        now = self._clock.now() - excused
+        late, self._last = now - self._last, now
+        if late > self._limit:
+            raise LateError(
+                f"the machine was asleep or too busy: {late:.2f} s went by between two commands, {self._limit:g} s are"
+                " allowed; the arm was stopped",
+                field="limits.gap",
+                cure="close other programs, plug the machine in, and keep it from being suspended",
+            )
 
 
 class Pacer:

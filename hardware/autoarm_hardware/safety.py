@@ -13,6 +13,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autoarm_hardware import signals
+from autoarm_hardware.arm import switch_off
 from autoarm_hardware.servos import Limits, RegisterCheck, ServoError, first_line, servo_family
 from gym_autoarm import spec
 from gym_autoarm.env import check_actions
@@ -25,6 +27,8 @@ _SETTLE: Final = 0.005
 """Seconds to wait for more bytes after a reading within `_SUSPICION`: if more arrive, the reading is not trusted."""
 _FRESH: Final = 0.025
 """Seconds that a reading of the position may take; after a longer one the arm has moved too far."""
+_ANSWER: Final = 0.06
+"""Seconds that waiting for an answer takes at most: LeRobot gives up a little after 50 ms."""
 _LAST: Final = 0.06
 """Seconds that the reading may take at which the arm is held in the end: going back a little is safer than going on to
 the last goal. LeRobot waits no longer for any answer."""
@@ -34,8 +38,6 @@ _FASTEST: Final = 360.0
 """Speed of an STS3215 without load, degrees a second: 0.165 s for 60 degrees at 12 V (datasheet)."""
 _STALLED: Final = 2.0
 """Degrees, and hundredths of the gripper's range, within which a joint counts as not moving."""
-_RELEASES: Final = 5
-"""How often motors are told to switch off: servos do not acknowledge that, and a packet may be lost."""
 
 
 def safe_goal(
@@ -111,6 +113,8 @@ class Guard:
         self._fault_since: dict[tuple[str, str], tuple[float, float]] = {}
         self.reading: Vector = np.full(len(spec.JOINTS), np.nan)
         """The last position read, `(6,)`; NaN before the first."""
+        self.waited = 0.0
+        """Seconds spent so far on readings that failed, those excluded that a machine was asleep in the middle."""
         self.is_overloaded = False
         """Whether the gripper's protection against overload held it back at the last look."""
 
@@ -160,17 +164,14 @@ class Guard:
         """Hold the arm where it is, then release it if so configured. Does not raise if the bus does not answer.
 
         The position is read for it. If that fails, or if the reading before failed, whose late answers could be taken
-        for this one's, servos keep their last goal.
+        for this one's, servos keep their last goal. Signals wait until it is over; see `signals`.
         """
-        if self._in_step:
-            if self._now() < self._suspect_until:
-                self._sleep(_SETTLE)  # answers to a reading that was interrupted have arrived by then
-            with suppress(ServoError):
-                # Only once: servos hold their goal anyway, and retries would delay switching them off.
-                held = np.clip(self._position(1, _LAST), self._low, self._high)
-                self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, held), strict=True)), normalize=True)
-        if self._release:
-            self._switch_off()
+        with signals.shield():
+            try:
+                self._hold()
+            finally:
+                if self._release:
+                    self._switch_off()
 
     # -- Inside ------------------------------------------------------------------------------------------------------
 
@@ -217,11 +218,21 @@ class Guard:
             elif now - since >= watch.seconds:
                 raise self._error(joint, watch.register, *fault)
 
+    def _hold(self) -> None:
+        if not self._in_step:
+            return
+        if self._now() < self._suspect_until:
+            self._sleep(_SETTLE)  # answers to a reading that was interrupted have arrived by then
+        with suppress(ServoError):
+            # Only once: servos hold their goal anyway, and retries would delay switching them off.
+            held = np.clip(self._position(1, _LAST), self._low, self._high)
+            self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, held), strict=True)), normalize=True)
+
     def _switch_off(self) -> None:
-        # One packet for all servos: writing to each would wait for the answer of a silent one.
-        for _ in range(1 if self._dry_run is not None else _RELEASES):
-            with suppress(ServoError):
-                self._write("Torque_Enable", dict.fromkeys(spec.JOINTS, 0), normalize=False)
+        if self._dry_run is None:
+            switch_off(self._bus)
+        else:
+            self._write("Torque_Enable", dict.fromkeys(spec.JOINTS, 0), normalize=False)
 
     def _read(self, register: str, *, normalize: bool, tries: int, fresh: float | None = None) -> dict[str, float]:
         fresh = _FRESH if fresh is None else fresh
@@ -232,10 +243,10 @@ class Guard:
 
     def _read_once(self, register: str, *, normalize: bool, fresh: float) -> dict[str, float]:
         was_in_step, self._in_step = self._in_step, False
+        asked = self._now()
         try:
             # Nothing has been asked yet: bytes that are there answer something else.
             self._bus.port_handler.ser.reset_input_buffer()
-            asked = self._now()
             read = dict(self._bus.sync_read(register, normalize=normalize, num_retry=0))
             if normalize and self._now() - asked > fresh:
                 raise ConnectionError("answers took too long, and the arm has moved on")
@@ -250,6 +261,7 @@ class Guard:
             # After an exception the SDK's port stays marked as in use.
             self._bus.port_handler.is_using = False
             self._suspect_until = self._now() + _SUSPICION
+            self.waited += min(self._now() - asked, _ANSWER)
             if isinstance(error, Exception):
                 raise self._lost(register, error) from error
             self._in_step = was_in_step  # interrupted by a person, not by the line

@@ -38,6 +38,9 @@ class Limits:
         load: Largest share of full torque that a joint may need for `load_time` without moving; a swing at full torque
             does no harm.
         load_time: Seconds; half of the default of the servo's own Protection_Time.
+        gap: Longest time between two commands of one chunk, seconds, without what servos take that do not answer. A
+            machine that was asleep, or too busy, for longer would go on with a plan made for a table that may have
+            changed since. Six steps: a machine that keeps up misses one at times (docs/hardware.md), never six.
     """
 
     step: float = 30.0
@@ -45,9 +48,10 @@ class Limits:
     voltage: tuple[float, float] = (4.5, 14.0)
     load: float = 0.95
     load_time: float = 1.0
+    gap: float = 0.2
 
     def __post_init__(self) -> None:
-        for field in ("step", "temperature", "load", "load_time"):
+        for field in ("step", "temperature", "load", "load_time", "gap"):
             value = getattr(self, field)
             if not (math.isfinite(value) and value > 0.0):
                 raise InvalidInputError(f"{value} is no limit", field=field, cure="give a positive number")

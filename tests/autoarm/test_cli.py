@@ -18,7 +18,7 @@ from gym_autoarm.errors import InvalidInputError
 COMMANDS = [
     *("demo", "collect", "pretrain", "train", "finetune", "eval", "bench", "verify"),
     *("compare", "film", "leaderboard"),
-    *("interp", "study", "twin-check", "replay", "doctor", "align", "teleop", "twin"),
+    *("interp", "study", "twin-check", "replay", "doctor", "align", "teleop", "release", "twin"),
 ]
 
 

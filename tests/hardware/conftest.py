@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from scservo_sdk import PortHandler
 
+from autoarm_hardware import signals
 from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.servo import Drive, Motion, Servo
 
@@ -77,3 +78,11 @@ def running(tmp_path: Path) -> Callable[..., AbstractContextManager[Twin]]:
                 server.join()
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _no_arm_stays_connected() -> Iterator[None]:
+    """Tests leave arms connected that nothing holds any more, and with them the handlers of signals."""
+    yield
+    for arm in list(signals._HANDLING.arms):
+        signals.disconnected(arm)

@@ -20,6 +20,7 @@ from autoarm_hardware import arm
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Callbacks
 from autoarm_hardware.safety import Guard
+from autoarm_hardware.servos import ServoError
 from autoarm_hardware.twin.device import Settings
 from autoarm_hardware.twin.lockstep import LockstepTwin
 from autoarm_hardware.twin.servo import Condition
@@ -110,6 +111,51 @@ def test_arm_that_fits_is_connected(twin: LockstepTwin) -> None:
     arm.disconnect_bus(twin.robot)
     arm.disconnect_bus(twin.robot)
     assert not twin.robot.bus.is_connected
+
+
+def test_arm_that_is_switched_on_stays_where_it_is(twin: LockstepTwin) -> None:
+    """Whatever goal its servos remember from another program."""
+    for servo in twin.arm.servos:
+        servo["Goal_Position"] = 3000
+        servo._switch = lambda was_on: None  # type: ignore[method-assign]  # one that keeps it through a pause
+    before = twin.arm.body.position
+    arm.connect_bus(twin.robot)
+    twin.line.sleep(0.5)
+    assert all(servo["Torque_Enable"] for servo in twin.arm.servos)
+    assert np.abs(twin.arm.body.position - before).max() < 2.0
+
+
+# -- Releasing ---------------------------------------------------------------------------------------------------------
+
+
+def left_holding(twin: LockstepTwin) -> None:
+    arm.connect_bus(twin.robot, release=False)
+    arm.disconnect_bus(twin.robot)
+    assert all(servo["Torque_Enable"] for servo in twin.arm.servos)
+
+
+@pytest.mark.parametrize("wrong", [lambda twin: None, be_uncalibrated, lambda twin: be_another_model(twin, 5)])
+def test_arm_is_released_whatever_does_not_fit(twin: LockstepTwin, wrong: Callable[[LockstepTwin], None]) -> None:
+    left_holding(twin)
+    wrong(twin)
+    arm.release(twin.robot)
+    assert not any(servo["Torque_Enable"] for servo in twin.arm.servos)
+    assert not twin.robot.bus.is_connected
+
+
+def test_release_names_the_servo_that_may_still_be_on(twin: LockstepTwin) -> None:
+    left_holding(twin)
+    silence(twin, 4)
+    with pytest.raises(ServoError, match=r"servo 4 \(wrist_flex\)") as caught:
+        arm.release(twin.robot)
+    assert "power supply" in (caught.value.cure or "")
+    assert [servo["Torque_Enable"] for servo in twin.arm.servos] == [0, 0, 0, 1, 0, 0]
+    left = twin.arm.servos[5]
+    twin.arm.bus.silent.clear()
+    left_holding(twin)
+    left.write = lambda *data: None  # type: ignore[method-assign]
+    with pytest.raises(ServoError, match=r"servo 6 \(gripper\).*still on"):
+        arm.release(twin.robot)
 
 
 # -- Ports -------------------------------------------------------------------------------------------------------------

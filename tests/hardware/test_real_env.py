@@ -16,7 +16,7 @@ import gym_autoarm
 from autoarm_hardware import safety, views
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Callbacks
-from autoarm_hardware.pacing import Pacer
+from autoarm_hardware.pacing import LateError, Pacer
 from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.lockstep import LockstepTwin
@@ -268,6 +268,45 @@ def test_frozen_camera_is_noticed_once_the_arm_has_moved(make: Callable[..., Ben
     assert caught.value.cure
 
 
+@pytest.mark.parametrize("steps", [1, 20])
+@pytest.mark.parametrize("moment", ["between exchanges", "in an exchange"])
+def test_machine_that_was_asleep_stops_the_arm_and_blames_no_cable(
+    make: Callable[..., Bench], steps: int, moment: str
+) -> None:
+    bench = make(retries=0)
+    bench.reset(0)
+    line = bench.twin.line
+    line.sleep(60.0)  # a policy may take its time
+    goals = np.repeat(np.array([HOME]), steps, axis=0)
+    bench.real.step_chunk(goals)
+    if moment == "between exchanges":
+        wait = bench.real._pacer.wait
+        bench.real._pacer.wait = lambda: (wait(), line.sleep(0.3))
+    else:
+        line.hold_up(0.2, 0.3)
+        is_over = line.isPacketTimeout
+        line.isPacketTimeout = lambda: (line.sleep(0.3), is_over())[1]
+    with pytest.raises(LateError, match=r"limits\.gap.*asleep") as caught:
+        bench.real.step_chunk(goals)
+    assert "cable" not in str(caught.value)
+    assert not any(servo["Torque_Enable"] for servo in bench.twin.arm.servos)
+
+
+def test_servo_that_does_not_answer_is_no_sleeping_machine(make: Callable[..., Bench]) -> None:
+    bench = make(retries=9)
+    bench.reset(0)
+    line, silent = bench.twin.line, bench.twin.arm.bus.silent
+    advance, start = line._advance, line.now()
+    line._advance = lambda seconds: (advance(seconds), silent.clear() if line.now() > start + 0.4 else None)[0]
+    silent.add(4)
+    bench.real.step_chunk(np.array([HOME]))  # for longer than the limit, in vain
+    assert line.now() - start > 2 * Limits().gap
+    line._advance = advance
+    silent.add(4)
+    with pytest.raises(ServoError, match="cable"):
+        bench.real.step_chunk(np.array([HOME]))
+
+
 def test_pacing_keeps_the_rate_and_reports_jitter() -> None:
     class Clock:
         time = 0.0
@@ -314,6 +353,7 @@ def test_real_port_and_cameras(
             "cameras": twin.cameras.configuration(),
             "image_size": SIZE,
             "operator": Callbacks(),
+            "limits": Limits(gap=30.0),
         }
         env = PickIntoBoxEnv(**options)
         observation, _ = env.reset(seed=0)

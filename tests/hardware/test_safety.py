@@ -69,7 +69,7 @@ def test_no_goal_leaves_the_limits_or_makes_a_long_step(goal: Any, position: Any
     assert np.allclose(sent[np.abs(near - position) <= step], near[np.abs(near - position) <= step])
 
 
-@pytest.mark.parametrize("bad", [{"step": 0.0}, {"temperature": float("nan")}, {"voltage": (9.0, 5.0)}])
+@pytest.mark.parametrize("bad", [{"step": 0.0}, {"gap": 0.0}, {"temperature": float("nan")}, {"voltage": (9.0, 5.0)}])
 def test_impossible_limits_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match=next(iter(bad))):
         Limits(**bad)
