@@ -122,6 +122,7 @@ class TwinFolder:
         """
         # Here, because the real environment, and LeRobot under it, take seconds to import.
         from autoarm_hardware.config import LeaderConfig, RobotConfig, write_robot
+        from autoarm_hardware.servos import Limits
 
         places = self.path / CALIBRATION
         robot = RobotConfig(
@@ -132,7 +133,9 @@ class TwinFolder:
             cameras=cameras,  # type: ignore[arg-type]  # their names are those of the contract
             operator=f"twin:{table}",
             body=body if body is None or body in body_names() else Path(body).resolve(),
-            retries=5,  # both ends run on this machine, which may be busy
+            # Both ends run on this machine, which may be busy.
+            retries=5,
+            limits=Limits(gap=2.0),
             leader=LeaderConfig(
                 type="so101_leader", port=str(self.link("leader")), id="leader", calibration_dir=places
             ),
