@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoarm_hardware import signals
-from autoarm_hardware.arm import connect_bus, disconnect_bus, make_robot
+from autoarm_hardware.arm import connect_bus, make_robot
 from autoarm_hardware.follower import describe
 from autoarm_hardware.operator import PICTURE, Operator, Terminal
 from autoarm_hardware.overlay import overlay
 from autoarm_hardware.pacing import Clock, Heartbeat, Pacer, Timing, WallClock
+from autoarm_hardware.port import disconnect_bus
 from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.views import Views

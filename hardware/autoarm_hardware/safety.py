@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autoarm_hardware import signals
-from autoarm_hardware.arm import switch_off
+from autoarm_hardware.port import switch_off
 from autoarm_hardware.servos import Limits, RegisterCheck, ServoError, first_line, servo_family
 from gym_autoarm import spec
 from gym_autoarm.env import check_actions

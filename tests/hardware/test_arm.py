@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +20,11 @@ import pytest
 from autoarm_hardware import arm
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Callbacks
+from autoarm_hardware.port import check_port, disconnect_bus
+from autoarm_hardware.release import Release
 from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import ServoError
-from autoarm_hardware.twin.device import Settings
+from autoarm_hardware.twin.device import Settings, Twin
 from autoarm_hardware.twin.lockstep import LockstepTwin
 from autoarm_hardware.twin.servo import Condition
 from autoarm_hardware.views import Views
@@ -108,8 +111,8 @@ def test_arm_that_does_not_fit_is_refused_before_anything_moves(twin: LockstepTw
 def test_arm_that_fits_is_connected(twin: LockstepTwin) -> None:
     arm.connect_bus(twin.robot)
     Guard(twin.robot.bus, sleep=twin.line.sleep, now=twin.line.now).check()
-    arm.disconnect_bus(twin.robot)
-    arm.disconnect_bus(twin.robot)
+    disconnect_bus(twin.robot)
+    disconnect_bus(twin.robot)
     assert not twin.robot.bus.is_connected
 
 
@@ -130,7 +133,7 @@ def test_arm_that_is_switched_on_stays_where_it_is(twin: LockstepTwin) -> None:
 
 def left_holding(twin: LockstepTwin) -> None:
     arm.connect_bus(twin.robot, release=False)
-    arm.disconnect_bus(twin.robot)
+    disconnect_bus(twin.robot)
     assert all(servo["Torque_Enable"] for servo in twin.arm.servos)
 
 
@@ -158,6 +161,17 @@ def test_release_names_the_servo_that_may_still_be_on(twin: LockstepTwin) -> Non
         arm.release(twin.robot)
 
 
+def test_command_releases_an_arm(
+    running: Callable[..., AbstractContextManager[Twin]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(image_size=SIZE) as twin:
+        for servo in twin.follower.servos:
+            servo["Torque_Enable"] = 1
+        assert Release(twin.folder.path / "robot.yaml").run() == 0
+        assert not any(servo["Torque_Enable"] for servo in twin.follower.servos)
+    assert "Hold the arm" in capsys.readouterr().out
+
+
 # -- Ports -------------------------------------------------------------------------------------------------------------
 
 
@@ -172,17 +186,17 @@ def port() -> Iterator[str]:
 
 def test_port_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"no such port.*lerobot-find-port"):
-        arm.check_port(str(tmp_path / "ttyACM0"))
+        check_port(str(tmp_path / "ttyACM0"))
     (tmp_path / "file").touch()
     with pytest.raises(InvalidInputError, match="no serial port"):
-        arm.check_port(str(tmp_path / "file"))
+        check_port(str(tmp_path / "file"))
 
 
 def test_port_without_permission(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    arm.check_port(port)
+    check_port(port)
     monkeypatch.setattr(os, "access", lambda *_: False)  # who runs tests as root may do everything
     with pytest.raises(InvalidInputError, match=r"no permission.*dialout"):
-        arm.check_port(port)
+        check_port(port)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who has a file open")
@@ -197,7 +211,7 @@ def test_port_that_another_program_uses(port: str) -> None:
     try:
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(InvalidInputError, match=f"process {other.pid}"):
-            arm.check_port(port)
+            check_port(port)
     finally:
         other.communicate(b"\n")
 
@@ -218,7 +232,7 @@ def test_answer_that_the_sdk_stumbles_over_is_asked_for_again(
     arm.connect_bus(twin.robot)
     assert asked == [1, 2, 2, 3, 4, 5, 6]
     monkeypatch.setattr(bus.packet_handler, "ping", ping)
-    arm.disconnect_bus(twin.robot)
+    disconnect_bus(twin.robot)
 
 
 # -- Configuration -----------------------------------------------------------------------------------------------------

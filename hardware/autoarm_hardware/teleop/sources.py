@@ -8,7 +8,8 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm_hardware.arm import connect_bus, disconnect_bus
+from autoarm_hardware.arm import connect_bus
+from autoarm_hardware.port import disconnect_bus
 from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import ServoError
 from autoarm_hardware.teleop.jog import FASTEST, Jog, Movement
