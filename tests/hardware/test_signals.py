@@ -316,9 +316,12 @@ from autoarm_hardware.twin.lockstep import LockstepTwin
 twin = LockstepTwin(Path(sys.argv[1]), Settings(image_size=(48, 64)), cameras=False)
 atexit.register(lambda: print([servo["Torque_Enable"] for servo in twin.arm.servos], flush=True))
 connect_bus(twin.robot, release=sys.argv[2] == "release")
+ready, tell = os.pipe()
 if (child := os.fork()) == 0:
-    while True:  # a signal just before a wait without end would be noticed only after it
+    os.write(tell, b"!")  # Python drops signals that come while it is still forking
+    while True:  # one just before a wait without end would be noticed only after it
         time.sleep(0.01)
+os.read(ready, 1)
 os.kill(child, signal.SIGTERM)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 signal.raise_signal(int(sys.argv[3]))
