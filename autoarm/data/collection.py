@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from autoarm.runtime.files import read_json, write_text
 from gym_autoarm.rng import stream
@@ -20,6 +20,7 @@ Teleop = Literal["leader", "keyboard", "gamepad"]
 
 
 Order = Literal["by-spot", "shuffled"]
+BY_SPOT: Final = "by-spot"
 
 
 class EpisodeRecord(StrictModel):
@@ -64,15 +65,9 @@ class CollectionSettings(StrictModel):
     episodes: int = Field(ge=1)
     image_size: tuple[int, int]
     vcodec: str
-    order: Order = "by-spot"
-    scene: dict[str, Any] = Field(default_factory=dict)
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Datasets keep the digests that they had before there was a choice.
-        data: dict[str, Any] = write(self)
-        usual = {"scene": {}, "order": "by-spot"}
-        return {name: value for name, value in data.items() if name not in usual or value != usual[name]}
+    # Left out at their defaults: datasets keep the digests that they had before there was a choice.
+    order: Order = Field(default=BY_SPOT, exclude_if=lambda value: value == BY_SPOT)
+    scene: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda value: not value)
 
     @property
     def total(self) -> int:

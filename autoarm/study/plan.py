@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from autoarm.data.collection import Order
+from autoarm.data.collection import BY_SPOT, Order
 from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import convex_hull, hull_distance, nearest_distance
 from gym_autoarm import spec
@@ -247,10 +247,6 @@ class Effort(StrictModel):
     time_limit: int = Field(default=spec.TIME_LIMIT, ge=1)
 
 
-_LATER: Final = ("body", "order")
-"""Fields that the first studies did not have."""
-
-
 class Study(StrictModel):
     """A study; `benchmarks/studies/lookup-table-v1.yaml` is one.
 
@@ -280,8 +276,9 @@ class Study(StrictModel):
     hypotheses: dict[str, Hypothesis] = Field(min_length=1)
     finetuning: Finetuning
     effort: dict[Literal["full", "quick"], Effort]
-    body: str = STIFF_BODY
-    order: Order = "by-spot"
+    # Left out at their defaults: rows of studies that are older keep their digests.
+    body: str = Field(default=STIFF_BODY, exclude_if=lambda value: value == STIFF_BODY)
+    order: Order = Field(default=BY_SPOT, exclude_if=lambda value: value == BY_SPOT)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -305,11 +302,7 @@ class Study(StrictModel):
     @property
     def sha256(self) -> str:
         """SHA-256 of the content; comments and layout of the file do not matter."""
-        data = self.model_dump(mode="json")
-        for field in _LATER:  # as if it was not there: rows of studies that are older keep their digest
-            if data[field] == type(self).model_fields[field].default:
-                del data[field]
-        content = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def held_out(self, dataset: str) -> list[tuple[Point, Place]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from autoarm.system_id.motion import Motion, Vector
 from gym_autoarm import spec
+from gym_autoarm.actuation import take_up_play
 from gym_autoarm.body import Body
 from gym_autoarm.kinematics import from_radians, to_radians
 from gym_autoarm.model import CUBE, TIMESTEP, compile_scene
@@ -103,10 +104,10 @@ def _control(motion: Motion, ticks: NDArray[np.int_], length: int, body: Body) -
 
 
 def with_play(goals: Vector, start: Vector, play: float) -> Vector:
-    """Goals `(n, 6)` behind gears with `play`: the output moves only once the input has crossed the gap."""
+    """Where gears with `play` are sent, `(n, 6)`, that follow goals `(n, 6)` from `start`."""
     behind = np.empty_like(goals)
     geared = start
     for row, goal in enumerate(goals):
-        geared = np.clip(geared, goal - play / 2, goal + play / 2)
+        geared = take_up_play(geared, goal, play)
         behind[row] = geared
     return behind

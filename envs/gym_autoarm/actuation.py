@@ -60,11 +60,14 @@ class Actuation:
             self._tick += ticks
 
     def _obey(self, data: mujoco.MjData, commanded: Vector) -> None:
-        slack = self._body.backlash / 2
-        # Play of a gear train: the output moves only once the input has crossed the gap.
-        self._geared = np.clip(self._geared, commanded - slack, commanded + slack)
+        self._geared = take_up_play(self._geared, commanded, self._body.backlash)
         data.ctrl[:] = to_radians(self._geared)
         data.ctrl[spec.GRIPPER] = self._overload.limit(data.ctrl[spec.GRIPPER], data.qpos[spec.GRIPPER])
+
+
+def take_up_play(output: Vector, goal: Vector, play: float) -> Vector:
+    """Where gears with `play` are sent that were sent to `output`: they move only once `goal` has crossed the gap."""
+    return np.clip(output, goal - play / 2, goal + play / 2)
 
 
 class OverloadWatch:

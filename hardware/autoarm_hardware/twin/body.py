@@ -16,6 +16,7 @@ from autoarm_hardware.twin.calibration import Encoders
 from autoarm_hardware.twin.hand import Hand
 from autoarm_hardware.twin.servo import Drive, Motion
 from gym_autoarm import spec
+from gym_autoarm.actuation import take_up_play
 from gym_autoarm.body import Body as SceneBody
 from gym_autoarm.body_files import STIFF_BODY, shipped_body
 from gym_autoarm.kinematics import from_radians, to_radians
@@ -179,9 +180,7 @@ class Body:
         for index, drive in enumerate(self._drives):
             if drive.powered:
                 self._approach(index, drive)
-        slack = self.scene.body.backlash / 2
-        # Play of a gear train: the output moves only once the input has crossed the gap.
-        self._geared = np.clip(self._geared, self._setpoint - slack, self._setpoint + slack)
+        self._geared = take_up_play(self._geared, self._setpoint, self.scene.body.backlash)
         wanted = self._geared
         if self._hand is not None:
             powered = np.array([drive.powered for drive in self._drives])
