@@ -57,7 +57,7 @@ class CollectionSettings(StrictModel):
         episodes: Episodes at each spot, or in all.
         order: The spots one after the other, or all episodes shuffled: recorded spot by spot, the cube's place drifts
             through a dataset, which tools that check datasets report as a shift.
-        scene: What the scenes' base has other than `gym_autoarm.scene.Scene()`; see `gym_autoarm.scene_data`.
+        scene: What is special about the scenes' base, as `gym_autoarm.scene_data.scene_changes` gives it.
     """
 
     seed: int = Field(ge=0)

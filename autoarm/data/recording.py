@@ -144,14 +144,7 @@ class _Recorder:
         """Record one episode into `folder`; its length, or nothing if the cube did not get into the box."""
         observation, info = self._env.reset(seed=seed, options={"scene": scene})
         try:
-            actions = self._expert.plan(
-                info["cube_pose"],
-                info["box_pose"],
-                observation["agent_pos"],
-                Style.sample(seed),
-                scene.cube.size,
-                scene.body,
-            )
+            actions = self._expert.plan_for(info, observation["agent_pos"], Style.sample(seed))
         except UnreachablePoseError:
             return None
         with quiet():

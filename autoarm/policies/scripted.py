@@ -57,9 +57,7 @@ class ExpertPolicy(TrajectoryPolicy):
         self._expert = Expert()
 
     def plan(self, observation: Mapping[str, Any], info: Mapping[str, Any], seed: int) -> Actions:
-        style = Style.sample(seed)
-        start, size = observation["agent_pos"], info["cube_size"]
-        return self._expert.plan(info["cube_pose"], info["box_pose"], start, style, size, info["body"])
+        return self._expert.plan_for(info, observation["agent_pos"], Style.sample(seed))
 
 
 class NoOpPolicy(TrajectoryPolicy):

@@ -61,7 +61,7 @@ class EpisodeRow(StrictModel):
         level: Named step of the axis; empty where the axis has none.
         index: Number of the episode within group and level.
         seed: Repeats it, together with `scene`.
-        scene: What differs from `Scene()`, as plain data; see `gym_autoarm.scene_data.restore_scene`.
+        scene: What is special about it, as plain data; see `gym_autoarm.scene_data.restore_scene`.
         latency: How late the policy's answers came; absent where they came at once.
         stage: The furthest one entered.
         steps: Control steps taken.

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from autoarm.data.collection import BY_SPOT, Order
-from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import convex_hull, hull_distance, nearest_distance
 from gym_autoarm import spec
 from gym_autoarm.body_files import STIFF_BODY
 from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.shipped import find_yaml, shipped_names
 from gym_autoarm.strict import StrictModel, read_yaml
 
 Point = tuple[float, float]

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from autoarm.results.result import AxisRecord, Latency, LevelRecord, Size, SuiteRecord
-from autoarm.runtime.shipped import find_yaml, shipped_names
 from autoarm.suite.geometry import Point, convex_hull
 from gym_autoarm.body_files import STIFF_BODY, body_names, shipped_body
 from gym_autoarm.errors import InvalidFileError, InvalidInputError, UnreachablePoseError
 from gym_autoarm.expert import Expert
 from gym_autoarm.scene import HOME, Box, Shape, Surface
+from gym_autoarm.shipped import find_yaml, shipped_names
 from gym_autoarm.strict import StrictModel, read_yaml
 
 SIZES: Final = ("quick", "standard", "full")

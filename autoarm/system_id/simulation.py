@@ -15,7 +15,7 @@ from autoarm.system_id.motion import Motion, Vector
 from gym_autoarm import spec
 from gym_autoarm.actuation import take_up_play
 from gym_autoarm.body import Body
-from gym_autoarm.kinematics import from_radians, to_radians
+from gym_autoarm.kinematics import ArmKinematics, from_radians, to_radians
 from gym_autoarm.model import CUBE, TIMESTEP, compile_scene
 from gym_autoarm.scene import Scene
 
@@ -63,14 +63,7 @@ def arm_model(body: Body) -> mujoco.MjModel:
 
 def gravity(positions: Vector) -> Vector:
     """Torque that holds the arm against gravity, N m, `(n, 6)`, at joint positions `(n, 6)`."""
-    model = arm_model(Scene().body)
-    data = mujoco.MjData(model)
-    found = np.empty((len(positions), _JOINTS))
-    for row, angle in enumerate(to_radians(positions)):
-        data.qpos[:] = angle
-        mujoco.mj_fwdPosition(model, data)
-        mujoco.mj_rne(model, data, 0, found[row])
-    return found
+    return ArmKinematics().torques(to_radians(positions))
 
 
 def _batches(order: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -71,14 +71,7 @@ class SceneRenderer:
         seed = int(stream(self._scenes.seed, "pretrain", index).integers(2**32))
         scene = self._distribution.sample(seed)
         observation, info = self._env.reset(seed=seed, options={"scene": scene})
-        way = self._expert.plan(
-            info["cube_pose"],
-            info["box_pose"],
-            observation["agent_pos"],
-            Style.sample(seed),
-            info["cube_size"],
-            scene.body,
-        )
+        way = self._expert.plan_for(info, observation["agent_pos"], Style.sample(seed))
         moments = np.sort(stream(seed, "moments").choice(len(way), self._scenes.moments, replace=False))
         frames, labels, taken = [], [], 0
         for moment in moments:

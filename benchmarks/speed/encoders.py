@@ -51,9 +51,7 @@ def episode() -> list[dict[str, Any]]:
     """What LeRobot's writer is given of one of the expert's episodes."""
     env = PickIntoBoxEnv()
     observation, info = env.reset(seed=0)
-    plan = Expert().plan(
-        info["cube_pose"], info["box_pose"], observation["agent_pos"], Style.sample(0), body=info["body"]
-    )
+    plan = Expert().plan_for(info, observation["agent_pos"], Style.sample(0))
     frames = []
     for action in plan[:150]:
         frames.append(frame(observation, action))

@@ -80,7 +80,7 @@ def states(episodes: int) -> tuple[mujoco.MjModel, list[mujoco.MjData]]:
     env, found = PickIntoBoxEnv(cameras=False), []
     for seed in range(episodes):
         _, info = env.reset(seed=seed)
-        plan = Expert().plan(info["cube_pose"], info["box_pose"], env.scene.start, Style.sample(seed))
+        plan = Expert().plan_for(info, np.asarray(env.scene.start), Style.sample(seed))
         for part in np.array_split(plan[: int(0.8 * len(plan))], 3):
             env.step_chunk(part)
             found.append(copy.copy(env.data))
@@ -169,7 +169,7 @@ def measure_physics(rounds: int) -> Physics:
     steps, resets, compilations = [], [], []
     for seed in range(rounds):
         _, info = env.reset(seed=seed)
-        plan = Expert().plan(info["cube_pose"], info["box_pose"], env.scene.start, Style.sample(seed))
+        plan = Expert().plan_for(info, np.asarray(env.scene.start), Style.sample(seed))
         before = len(plan)
         steps.append(_milliseconds(lambda plan=plan: env.step_chunk(plan)) / before)
         resets.append(_milliseconds(lambda seed=seed: env.reset(seed=seed + 1)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -16,12 +15,15 @@ from gym_autoarm.body import GRIPPER_HOLDING_TORQUE, Body
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.files import write_text
 from gym_autoarm.servo import STALL_TORQUE, Protection, Servo
+from gym_autoarm.shipped import find_yaml, shipped_names
 from gym_autoarm.strict import StrictModel, read_yaml
 
 DEFAULT_BODY: Final = "so101-12v"
 """Name of the body that simulated scenes have unless another is asked for: fitted to motions of a real SO-101."""
 STIFF_BODY: Final = "so101"
 """Name of the body of the suite five-spots-v1, which follows its goals nearly perfectly."""
+_PLACE: Final = ("autoarm_assets", "bodies")
+"""Package and folder of the bodies that this installation carries."""
 _CURE: Final = "make it with `autoarm twin-check --fit`"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -172,9 +174,10 @@ class BodyFile(StrictModel):
         )
 
 
-def body_names() -> list[str]:
+@cache
+def body_names() -> tuple[str, ...]:
     """Names of the bodies that this installation carries."""
-    return sorted(Path(each.name).stem for each in _folder().iterdir() if each.name.endswith(".yaml"))
+    return tuple(shipped_names(*_PLACE))
 
 
 def load_body(reference: str | Path) -> Body:
@@ -189,21 +192,14 @@ def load_body(reference: str | Path) -> Body:
 
 def read_body_file(reference: str | Path) -> BodyFile:
     """What a body's file holds, measurement included; see `load_body`."""
-    if str(reference) in body_names():
-        return _shipped(str(reference))
-    if Path(reference).suffix in (".yaml", ".yml"):
-        return read_yaml(BodyFile, Path(reference), _CURE)
-    raise InvalidInputError(
-        f"there is no body {str(reference)!r}",
-        field="body",
-        cure=f"choose from {', '.join(body_names())}, or name a YAML file",
-    )
+    package, folder = _PLACE
+    return read_yaml(BodyFile, find_yaml(package, reference, "body", folder), _CURE)
 
 
 @cache
 def shipped_body(name: str) -> Body:
     """A body that this installation carries, by name."""
-    return _shipped(name).body()
+    return load_body(name)
 
 
 def body_name(body: Body) -> str:
@@ -218,13 +214,3 @@ def write_body_file(path: Path, file: BodyFile, comment: str) -> None:
         data["protection"] = file.protection.model_dump()  # its numbers, though they are the usual ones
     content = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110)
     write_text(path, f"# {comment}\n{content}")
-
-
-@cache
-def _shipped(name: str) -> BodyFile:
-    return read_yaml(BodyFile, _folder() / f"{name}.yaml", _CURE)
-
-
-@cache
-def _folder() -> Path:
-    return Path(str(files("autoarm_assets") / "bodies"))

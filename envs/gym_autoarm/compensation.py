@@ -6,16 +6,14 @@ what gravity, inertia and friction ask of each motor, divided by its stiffness, 
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from typing import Final
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from gym_autoarm import spec
 from gym_autoarm.body import Body
-from gym_autoarm.kinematics import from_radians, to_radians
+from gym_autoarm.kinematics import ArmKinematics, from_radians, to_radians
 
 Vector = NDArray[np.float64]
 
@@ -26,13 +24,16 @@ _TURN: Final = 0.25
 
 
 class Compensation:
-    """The goals with which an arm without its load follows a path."""
+    """The goals with which an arm without its load follows a path.
 
-    def __init__(self, body: Body) -> None:
-        self._body = body
-        with as_file(files("autoarm_assets") / "so101.xml") as path:
-            self._model = mujoco.MjModel.from_xml_path(str(path))
-        self._data = mujoco.MjData(self._model)
+    Args:
+        body: How the arm answers.
+        kinematics: The arm's model.
+    """
+
+    def __init__(self, body: Body, kinematics: ArmKinematics | None = None) -> None:
+        self.body = body
+        self._kinematics = kinematics or ArmKinematics()
 
     def goals(self, path: Vector, start: Vector) -> Vector:
         """Goal positions `(steps, 6)` that bring the joints to `path` `(steps, 6)`, from rest at `start` `(6,)`.
@@ -41,26 +42,16 @@ class Compensation:
         """
         angle = to_radians(np.concatenate([np.asarray(start)[None], path]))
         speed = np.gradient(angle, axis=0) * spec.FPS
-        torque = self._torque(angle, speed, np.gradient(speed, axis=0) * spec.FPS)
+        acceleration = np.gradient(speed, axis=0) * spec.FPS
+        torque = self._kinematics.torques(angle, speed, acceleration)
         side = _sides(speed)
         goals = np.empty_like(angle)
-        for joint, servo in enumerate(self._body.servos):
+        for joint, servo in enumerate(self.body.servos):
             damping = servo.damping + (0.0 if servo.damping_ratio else servo.kv)
-            wanted = torque[:, joint] + damping * speed[:, joint] + servo.frictionloss * side[:, joint]
+            wanted = torque[:, joint] + servo.armature * acceleration[:, joint]
+            wanted += damping * speed[:, joint] + servo.frictionloss * side[:, joint]
             goals[:, joint] = angle[:, joint] + wanted / servo.kp
-        return (from_radians(goals) + side * self._body.backlash / 2)[1:]
-
-    def _torque(self, angle: Vector, speed: Vector, acceleration: Vector) -> Vector:
-        """What gravity and inertia ask of the motors, N m, `(steps, 6)`."""
-        data = self._data
-        found = np.empty_like(angle)
-        armature = np.array([servo.armature for servo in self._body.servos])
-        for step in range(len(angle)):
-            data.qpos[:], data.qvel[:], data.qacc[:] = angle[step], speed[step], acceleration[step]
-            mujoco.mj_fwdPosition(self._model, data)
-            mujoco.mj_fwdVelocity(self._model, data)
-            mujoco.mj_rne(self._model, data, 1, found[step])
-        return found + armature * acceleration
+        return (from_radians(goals) + side * self.body.backlash / 2)[1:]
 
 
 def _sides(speed: Vector) -> Vector:

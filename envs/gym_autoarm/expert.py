@@ -7,8 +7,9 @@ it approaches, how it grips and where it lets go vary with a seed, so that demon
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +118,7 @@ class Expert:
 
     def __init__(self) -> None:
         self._kinematics = ArmKinematics()
-        self._compensations: dict[Body, Compensation] = {}
+        self._last: Compensation | None = None
 
     def plan(
         self,
@@ -157,6 +158,12 @@ class Expert:
             trajectory = self._compensation(body).goals(trajectory, np.asarray(start, np.float64))
         return np.clip(trajectory, spec.ACTION_LOW, spec.ACTION_HIGH).astype(np.float32)
 
+    def plan_for(
+        self, info: Mapping[str, Any], start: NDArray[np.floating], style: Style | None = None
+    ) -> NDArray[np.float32]:
+        """The plan for what an environment's `info` says of cube, box and arm; otherwise as `plan`."""
+        return self.plan(info["cube_pose"], info["box_pose"], start, style, info["cube_size"], info["body"])
+
     def _waypoints(self, cube: Vector, box: Vector, style: Style, size: float, squeeze: float) -> list[_Waypoint]:
         closed = _CLOSED_ON_CUBE + _OPENING_PER_METRE * (size - spec.CUBE_SIZE)
         opening = style.opening + closed - _CLOSED_ON_CUBE
@@ -178,9 +185,10 @@ class Expert:
         ]
 
     def _compensation(self, body: Body) -> Compensation:
-        if body not in self._compensations:
-            self._compensations = {body: Compensation(body)}
-        return self._compensations[body]
+        # Episodes of one body usually follow each other.
+        if self._last is None or self._last.body != body:
+            self._last = Compensation(body, self._kinematics)
+        return self._last
 
     def _grasp(self, cube: Vector, box: Vector, style: Style, size: float) -> tuple[Vector, Vector, Vector, Vector]:
         """Joints above the cube, beside it with open jaws, around it, and holding it up."""

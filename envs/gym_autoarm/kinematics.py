@@ -108,6 +108,24 @@ class ArmKinematics:
         frame = self._data.body(body)
         return frame.xpos.copy(), frame.xquat.copy()
 
+    def torques(self, angle: Vector, speed: Vector | None = None, acceleration: Vector | None = None) -> Vector:
+        """What gravity and inertia ask of the joints, N m, `(n, 6)`, at angles `(n, 6)` in radians.
+
+        Args:
+            angle: Joint angles.
+            speed: Their speeds, rad/s; by default at rest.
+            acceleration: Their accelerations, rad/s^2, likewise. Rotors do not count: `Servo.armature`.
+        """
+        data, found = self._data, np.empty_like(angle)
+        for row, each in enumerate(angle):
+            data.qpos[:] = each
+            data.qvel[:] = 0.0 if speed is None else speed[row]
+            data.qacc[:] = 0.0 if acceleration is None else acceleration[row]
+            mujoco.mj_fwdPosition(self._model, data)
+            mujoco.mj_fwdVelocity(self._model, data)
+            mujoco.mj_rne(self._model, data, 1, found[row])
+        return found
+
     def _place(self, angle: Vector) -> None:
         self._data.qpos[:] = angle
         mujoco.mj_kinematics(self._model, self._data)

@@ -8,25 +8,27 @@ from pathlib import Path
 from gym_autoarm.errors import InvalidInputError
 
 
-def shipped_names(package: str) -> list[str]:
-    """Names of the YAML files in a package, without their endings."""
-    return sorted(Path(each.name).stem for each in files(package).iterdir() if each.name.endswith(".yaml"))
+def shipped_names(package: str, folder: str = "") -> list[str]:
+    """Names of the YAML files in a package, or in a folder of it, without their endings."""
+    found = (files(package) / folder).iterdir()
+    return sorted(Path(each.name).stem for each in found if each.name.endswith(".yaml"))
 
 
-def find_yaml(package: str, reference: str | Path, kind: str) -> Path:
+def find_yaml(package: str, reference: str | Path, kind: str, folder: str = "") -> Path:
     """The file that `reference` names.
 
     Args:
         package: Where the shipped files lie.
         reference: The name of one of them, or the path of another YAML file, which need not exist.
         kind: What such a file holds, for the error: `suite`.
+        folder: The folder of the package where they lie.
 
     Raises:
         InvalidInputError: If it is neither.
     """
-    names = shipped_names(package)
+    names = shipped_names(package, folder)
     if str(reference) in names:
-        return Path(str(files(package))) / f"{reference}.yaml"
+        return Path(str(files(package))) / folder / f"{reference}.yaml"
     if Path(reference).suffix in (".yaml", ".yml"):
         return Path(reference)
     raise InvalidInputError(
