@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from autoarm.commands.measured_scene import MeasuredScene
+from autoarm.commands.measured_scene import MeasuredScene, area_of
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -31,6 +31,11 @@ class Collect:
     """Episodes at each spot."""
     episodes: int | None = None
     """Episodes in all, with `--spots everywhere` or `spread`; 50 by default."""
+    area: tuple[float, float, float, float] | None = None
+    """With `--spots everywhere` or `spread`: bounds of x and of y, metres; 0.15 0.27 -0.06 0.14 by default."""
+    vary: tuple[str, ...] = ()
+    """What else is drawn at random in every episode: `all`, or some of object, light, surface, camera, box, start,
+    noise, body and distractors."""
     seed: int = 0
     """Equal seeds give equal episodes."""
     image_size: tuple[int, int] = spec.IMAGE_SIZE
@@ -56,8 +61,9 @@ class Collect:
     def run(self) -> int:
         """Record, and say what was recorded."""
         if self.teleop is not None:
-            if self.scene:
-                raise InvalidInputError("is for the expert", field="scene", cure="leave it out with --teleop")
+            for option in ("scene", "vary", "area"):
+                if getattr(self, option):
+                    raise InvalidInputError("is for the expert", field=option, cure="leave it out with --teleop")
             return self._record_person(self.teleop)
         for option in ("robot", "view"):
             if getattr(self, option) is not None:
@@ -129,6 +135,8 @@ class Collect:
                 vcodec=self.vcodec,
                 order=self.order,
                 workers=self.workers,
+                area=area_of(self.area),
+                vary=self.vary,
                 base=self.scene.load(),
                 on_progress=lambda done, wanted: bar.update(task, completed=done, total=wanted),
             )

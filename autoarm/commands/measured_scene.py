@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gym_autoarm import spec
+
 if TYPE_CHECKING:
     from gym_autoarm.scene import Scene
 
@@ -30,3 +32,8 @@ class MeasuredScene:
         from gym_autoarm.scene_files import load_scene
 
         return load_scene(top=self.top, lateral=self.lateral, body=self.body)
+
+
+def area_of(bounds: tuple[float, float, float, float] | None) -> spec.Area:
+    """The bounds that an option gives as four numbers; the usual ones without it."""
+    return spec.WORK_AREA if bounds is None else (bounds[:2], bounds[2:])

@@ -6,12 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoarm.commands.measured_scene import area_of
 from gym_autoarm.body_files import DEFAULT_BODY
+from gym_autoarm.variation import check_variations
 
 
 @dataclass
 class Pretrain:
     """Make a backbone in simulation: render random scenes and learn to say where cube and gripper are.
+
+    Interrupted, the same command goes on from there.
 
     Example: autoarm pretrain --out outputs/backbone --workers 2
     """
@@ -24,6 +28,14 @@ class Pretrain:
     """Optimiser steps."""
     image_size: tuple[int, int] = (96, 128)
     """Height and width of the frames; the policy's."""
+    area: tuple[float, float, float, float] | None = None
+    """Bounds of x and of y, metres, between which the cubes lie; 0.15 0.27 -0.06 0.14 by default."""
+    vary: tuple[str, ...] = ()
+    """What else is drawn at random in every scene: `all`, or names as for `autoarm collect`."""
+    colour: float = 0.0
+    """Largest random change of brightness, contrast and colour of an image."""
+    image_noise: float = 0.0
+    """Standard deviation of the noise on pixels, of the full range."""
     workers: int = 1
     """Processes that render."""
     seed: int = 0
@@ -41,13 +53,21 @@ class Pretrain:
         from autoarm.runtime.files import check_writable
         from autoarm.training import schedule
         from autoarm.training.backbone import RECORD
+        from autoarm.training.config import Augmentation
         from autoarm.training.pretraining import PretrainConfig, pretrain
         from autoarm.training.scenes import Scenes
 
         check_writable(self.out / RECORD)
         base = PretrainConfig()
         config = PretrainConfig(
-            scenes=Scenes(count=self.scenes, seed=self.seed, body=self.body),
+            scenes=Scenes(
+                count=self.scenes,
+                seed=self.seed,
+                body=self.body,
+                area=area_of(self.area),
+                vary=check_variations(self.vary),
+            ),
+            augmentation=Augmentation(colour=self.colour, image_noise=self.image_noise),
             image_size=self.image_size,
             training=replace(base.training, steps=self.steps),
             seed=self.seed,

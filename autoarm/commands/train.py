@@ -58,6 +58,18 @@ class Train:
     """Augmentation: share of the samples that hide the joints' positions."""
     feature_noise: float | None = None
     """Augmentation: standard deviation of the noise on the backbone's feature maps, in their standard deviations."""
+    repaint: float | None = None
+    """Augmentation: share of the images in which what stands still gets other colours and a texture."""
+    recolour: float | None = None
+    """Augmentation: how far colour channels are mixed."""
+    light: float | None = None
+    """Augmentation: strength of a smooth field of light."""
+    warp: float | None = None
+    """Augmentation: largest displacement of an image's corners, as a share of half its width."""
+    blur: float | None = None
+    """Augmentation: share of the images that are blurred."""
+    views: int | None = None
+    """Maps kept of each frame while the backbone is frozen: one as it is, the others changed as the images are."""
     seed: int = 0
     """Random seed of the weights and of the order of the samples."""
     device: str = "auto"
@@ -84,6 +96,7 @@ class Train:
             state=self.state,
             relative_actions=self.relative_actions,
             demonstrations=self.demonstrations,
+            views=self.views,
             augmentation={each.name: getattr(self, each.name) for each in fields(Augmentation)},
             seed=self.seed,
         )

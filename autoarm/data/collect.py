@@ -30,6 +30,7 @@ from gym_autoarm.rendering import check_image_size
 from gym_autoarm.sampling import spot_position
 from gym_autoarm.scene import Scene
 from gym_autoarm.scene_data import scene_changes
+from gym_autoarm.variation import check_variations
 
 _BYTES_PER_PIXEL: Final = 0.1
 """Size of an encoded frame; twice what was measured with h264, 480x640."""
@@ -58,6 +59,8 @@ def collect(
     vcodec: str = "h264",
     order: Order = "shuffled",
     workers: int | None = None,
+    area: spec.Area = spec.WORK_AREA,
+    vary: Sequence[str] = (),
     base: Scene | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Collected:
@@ -77,6 +80,8 @@ def collect(
         order: `shuffled`, or `by-spot`: one spot after the other. The episodes are the same.
         workers: Processes that record; one for each core, up to four, by default. With more than one, a script needs
             the usual `if __name__ == "__main__":`.
+        area: Bounds of x and of y, metres, with `everywhere` and `spread`.
+        vary: What else is drawn at random in every episode, out of `gym_autoarm.variation.VARIATIONS`, or `all`.
         base: What is not drawn anew in every episode, such as cameras where an arm's real ones are.
         on_progress: Called with the number of episodes recorded and wanted.
 
@@ -84,10 +89,11 @@ def collect(
         InvalidInputError: If an option is wrong, differs from the interrupted recording's, or the disk is too full.
         InvalidFileError: If a folder in the way is not a recording of ours. Nothing in it is touched.
     """
-    settings = collection_settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec)
+    settings = collection_settings(spots, episodes_per_spot, episodes, seed, image_size, vcodec, area)
     if workers is not None and workers < 1:
         raise InvalidInputError(f"{workers} processes cannot record", field="workers", cure="at least 1")
-    settings = settings.model_copy(update={"scene": scene_changes(base or Scene()), "order": order})
+    changes = {"scene": scene_changes(base or Scene()), "order": order, "vary": check_variations(vary)}
+    settings = settings.model_copy(update=changes)
     started = new_collection(settings)
     report = on_progress or (lambda done, wanted: None)
 
@@ -169,6 +175,7 @@ def collection_settings(
     seed: int,
     image_size: tuple[int, int],
     vcodec: str,
+    area: spec.Area = spec.WORK_AREA,
 ) -> CollectionSettings:
     """What `collect`'s arguments of these names ask for. Raises `InvalidInputError` for one that is wrong."""
     anywhere = spots in ("everywhere", "spread")
@@ -182,8 +189,12 @@ def collection_settings(
         raise InvalidInputError(f"{count} episodes are no dataset", field=field, cure="at least 1")
     if seed < 0:
         raise InvalidInputError(f"{seed} is negative", field="seed", cure="0 or more")
+    if area != spec.WORK_AREA and not anywhere:
+        raise InvalidInputError(f"{spots!r} are where they are", field="area", cure="add --spots everywhere or spread")
+    if not all(low < high for low, high in area):
+        raise InvalidInputError(f"{area} is empty", field="area", cure="x from, x to, y from, y to, in metres")
     if spots == "spread":
-        names, count = spread_spots(count, seed), 1
+        names, count = spread_spots(count, seed, area), 1
     else:
         names = parse_spots(spots)
     check_image_size(image_size)
@@ -192,7 +203,9 @@ def collection_settings(
     if vcodec not in ENCODERS:
         raise InvalidInputError(f"{vcodec!r} is not supported", field="vcodec", cure=f"one of {', '.join(ENCODERS)}")
     height, width = image_size
-    return CollectionSettings(seed=seed, spots=names, episodes=count, image_size=(height, width), vcodec=vcodec)
+    return CollectionSettings(
+        seed=seed, spots=names, episodes=count, image_size=(height, width), vcodec=vcodec, area=area
+    )
 
 
 def new_collection(settings: CollectionSettings, env_id: str = ENV_ID, teleop: Teleop | None = None) -> Collection:

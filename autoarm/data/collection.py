@@ -8,7 +8,10 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field
 
 from autoarm.runtime.files import read_json, write_text
+from gym_autoarm import spec
 from gym_autoarm.rng import stream
+from gym_autoarm.sampling import SceneDistribution
+from gym_autoarm.scene_data import restore_scene
 from gym_autoarm.strict import StrictModel
 
 RECORD_AGAIN: Final = "record the dataset again with `autoarm collect`"
@@ -57,6 +60,8 @@ class CollectionSettings(StrictModel):
         episodes: Episodes at each spot, or in all.
         order: The spots one after the other, or all episodes shuffled: recorded spot by spot, the cube's place drifts
             through a dataset, which tools that check datasets report as a shift.
+        area: Bounds of x and of y, metres, between which a cube lies that may lie anywhere.
+        vary: What else is drawn at random in every episode, out of `gym_autoarm.variation.VARIATIONS`.
         scene: What is special about the scenes' base, as `gym_autoarm.scene_data.scene_changes` gives it.
     """
 
@@ -67,7 +72,14 @@ class CollectionSettings(StrictModel):
     vcodec: str
     # Left out at their defaults: datasets keep the digests that they had before there was a choice.
     order: Order = Field(default=BY_SPOT, exclude_if=lambda value: value == BY_SPOT)
+    area: spec.Area = Field(default=spec.WORK_AREA, exclude_if=lambda value: value == spec.WORK_AREA)
+    vary: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
     scene: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda value: not value)
+
+    @property
+    def distribution(self) -> SceneDistribution:
+        """How the scenes are drawn. Raises `InvalidInputError` for settings that no scene has."""
+        return SceneDistribution(area=self.area, vary=self.vary, base=restore_scene(self.scene))
 
     @property
     def total(self) -> int:

@@ -26,9 +26,7 @@ from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import AutoArmError, UnreachablePoseError
 from gym_autoarm.expert import Expert, Style
 from gym_autoarm.rng import stream
-from gym_autoarm.sampling import SceneDistribution
 from gym_autoarm.scene import Scene
-from gym_autoarm.scene_data import restore_scene
 
 UNFINISHED: Final = "unfinished-"
 """How the folders begin that a killed process leaves behind, of no use to anybody."""
@@ -114,7 +112,7 @@ class _Recorder:
         self._partial = partial
         self._settings = settings
         self._env = PickIntoBoxEnv(image_size=settings.image_size)
-        self._distribution = SceneDistribution(base=restore_scene(settings.scene))
+        self._distribution = settings.distribution
         self._expert = Expert()
 
     def record(self, index: int) -> None:

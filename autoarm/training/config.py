@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from gym_autoarm.errors import InvalidInputError
 
@@ -20,6 +21,8 @@ class Phase:
             is off.
         backbone: `trained` with the rest, or `frozen`: its feature maps are then computed once and kept, and only the
             transformer is trained on them.
+        views: With a frozen backbone: how many maps of each frame are kept, one as it is and the others changed at
+            random, as `Augmentation` says.
     """
 
     steps: int
@@ -28,13 +31,17 @@ class Phase:
     warmup: int = 100
     cosine: bool = True
     backbone: Literal["trained", "frozen"] = "trained"
+    views: int = 1
+
+
+_OF_IMAGES: Final = ("shift", "colour", "image_noise", "repaint", "recolour", "light", "warp", "blur")
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """What is done to a sample before it is learnt from; nothing, by default.
 
-    Image changes need the images: they have no effect in a phase whose feature maps are kept.
+    Image changes need the images: in a phase whose feature maps are kept, they make its further views.
 
     Attributes:
         shift: Largest shift of a camera's image in either direction, pixels of the resized frame.
@@ -42,6 +49,11 @@ class Augmentation:
         image_noise: Standard deviation of the noise on each pixel, in units of the full range.
         state_noise: Standard deviation of the noise on the joints' positions, in standard deviations of the dataset.
         state_dropout: Share of the samples whose joints' positions are replaced by the dataset's mean.
+        repaint: Share of the images in which what stands still gets other colours and a texture.
+        recolour: How far colour channels are mixed.
+        light: Strength of a smooth field of light, as the standard deviation of its logarithm.
+        warp: Largest displacement of the image's corners, as a share of half its width: a camera that was moved.
+        blur: Share of the images that are blurred.
         feature_noise: Standard deviation of the noise on the backbone's feature maps, in their standard deviations.
     """
 
@@ -51,11 +63,21 @@ class Augmentation:
     state_noise: float = 0.0
     state_dropout: float = 0.0
     feature_noise: float = 0.0
+    repaint: float = 0.0
+    recolour: float = 0.0
+    light: float = 0.0
+    warp: float = 0.0
+    blur: float = 0.0
 
     @property
     def changes_images(self) -> bool:
         """Whether images are changed at all."""
-        return bool(self.shift or self.colour or self.image_noise)
+        return any(getattr(self, name) for name in _OF_IMAGES)
+
+
+_LATER_CHANGES: Final = {"repaint": 0.0, "recolour": 0.0, "light": 0.0, "warp": 0.0, "blur": 0.0}
+_LATER_IN_PHASES: Final = {"views": 1}
+"""Options that came later; see `drop_defaults`."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +135,17 @@ class TrainConfig:
         data = asdict(self)
         for name in ("image_size", "phases", "cameras"):
             data[name] = list(data[name])
+        drop_defaults(data["augmentation"], _LATER_CHANGES)
+        for phase in data["phases"]:
+            drop_defaults(phase, _LATER_IN_PHASES)
         return data
+
+
+def drop_defaults(data: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Take out of a record what is at its default: options that came later, so that earlier runs go on."""
+    for name, usual in defaults.items():
+        if data[name] == usual:
+            del data[name]
 
 
 def with_backbone(config: TrainConfig, digest: str) -> TrainConfig:

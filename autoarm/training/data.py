@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from autoarm.data.chunks import chunk_indices, episode_ends
+from autoarm.training.background import Background, find_background
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
+
+_BACKGROUND_FRAMES: Final = 300
 
 
 class ChunkDataset:
@@ -80,6 +85,11 @@ class ChunkDataset:
     def images(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         """The images of a batch: float `(b, 3, h, w)` in 0..1 for each camera."""
         return {f"observation.images.{camera}": self._camera(indices, camera) for camera in self._cameras}
+
+    def background(self, camera: str) -> Background:
+        """What stands still in a camera's images, of samples from the first to the last."""
+        chosen = self._samples[np.unique(np.linspace(0, len(self) - 1, _BACKGROUND_FRAMES).astype(int))]
+        return find_background(self._frames[chosen, spec.CAMERAS.index(camera)])
 
     def _camera(self, indices: NDArray[np.int64], camera: str) -> Tensor:
         pixels = torch.from_numpy(

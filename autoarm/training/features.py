@@ -72,6 +72,7 @@ def cached_feature_maps(
     backbone: nn.Module,
     images: Callable[[NDArray[np.int64]], list[Tensor]],
     count: int,
+    views: int,
     key: str,
     folder: Path,
     dtype: torch.dtype,
@@ -83,6 +84,7 @@ def cached_feature_maps(
         backbone: The frozen backbone; its weights are part of the cache's key.
         images: Normalised images of each camera, of the frames with the given numbers.
         count: Frames in all.
+        views: How many maps of each: with `count` frames, number `count + i` is the second view of frame `i`.
         key: Text that names all that `images` depends on.
         folder: Folder of the cache.
         dtype: Arithmetic of the pass; bfloat16 is autocast.
@@ -95,7 +97,7 @@ def cached_feature_maps(
         handle, temporary = tempfile.mkstemp(dir=folder, suffix=".npy")
         os.close(handle)
         try:
-            _compute(Path(temporary), backbone, images, count, dtype, progress)
+            _compute(Path(temporary), backbone, images, count, views, dtype, progress)
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -110,21 +112,24 @@ def _compute(
     backbone: nn.Module,
     images: Callable[[NDArray[np.int64]], list[Tensor]],
     count: int,
+    views: int,
     dtype: torch.dtype,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     device = next(backbone.parameters()).device
     stored = None
     with folded_batch_norm(backbone), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        for first in range(0, count, _BATCH):
-            frames = np.arange(first, min(first + _BATCH, count))
+        starts = (count * view + start for view in range(views) for start in range(0, count, _BATCH))
+        for first in starts:
+            # A batch is of one view.
+            frames = np.arange(first, min(first + _BATCH, count * (first // count + 1)))
             maps = torch.stack(feature_maps(backbone, images(frames)), dim=1).half().cpu().numpy()
             if stored is None:
                 stored = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-                    path, mode="w+", dtype=np.float16, shape=(count, *maps.shape[1:])
+                    path, mode="w+", dtype=np.float16, shape=(views * count, *maps.shape[1:])
                 )
             stored[frames] = maps
             if progress is not None:
-                progress(int(frames[-1]) + 1, count)
+                progress(int(frames[-1]) + 1, views * count)
     if stored is not None:
         stored.flush()

@@ -70,6 +70,7 @@ def preset(
     batch_size: Sequence[int] = (),
     policy: Mapping[str, Any] | None = None,
     augmentation: Mapping[str, float | None] | None = None,
+    views: int | None = None,
     **changes: Any,
 ) -> TrainConfig:
     """A preset with some fields changed; changes that are `None` are ignored.
@@ -81,6 +82,7 @@ def preset(
         policy: Fields of LeRobot's configuration of the policy, on top of the preset's; text that is JSON is read as
             such.
         augmentation: Fields of `Augmentation`.
+        views: Maps kept of each frame, in the phases with a frozen backbone.
         changes: Other fields of `TrainConfig`.
 
     Raises:
@@ -105,6 +107,10 @@ def preset(
             )
         wanted: list[dict[str, Any]] = [{option: value} for value in values]
         phases = tuple(replace(phase, **change) for phase, change in zip(phases, wanted, strict=True))
+    if views is not None:
+        if views < 1:
+            raise InvalidInputError(f"{views} views of a frame", field="views", cure="at least 1")
+        phases = tuple(replace(phase, views=views) if phase.backbone == "frozen" else phase for phase in phases)
     phases = tuple(phase for phase in phases if phase.steps)
     if not phases:
         raise InvalidInputError("no step is left", field="steps", cure="give at least one phase some")

@@ -6,7 +6,9 @@ may be claimed afterwards: cubes at positions without demonstrations are not new
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -21,14 +23,17 @@ from torchvision.models import resnet18
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+from autoarm.runtime.files import write_text
 from autoarm.training.attention_pooling import AttentionPooling
+from autoarm.training.augment import augment_images
 from autoarm.training.backbone import PRETRAINING, save_backbone
 from autoarm.training.calibration import calibrate_batch_norm
-from autoarm.training.config import Phase
+from autoarm.training.checkpoint import STATE_FOLDER, load_state, save_state, saved_step
+from autoarm.training.config import Augmentation, Phase, drop_defaults
 from autoarm.training.features import feature_maps
 from autoarm.training.folding import folded_batch_norm
 from autoarm.training.sampling import BatchSampler
-from autoarm.training.scenes import LABELS, LabelledFrames, Scenes, render_scenes
+from autoarm.training.scenes import LabelledFrames, Scenes, render_scenes
 from autoarm.training.schedule import Progress, learning_rate
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -37,6 +42,8 @@ _HELD_OUT: Final = 20
 """Every scene whose number is a multiple of this is kept for the test."""
 _CALIBRATION: Final = 256
 """Frames from which pixel and batch-norm statistics are taken."""
+_SAVE_EVERY: Final = 500
+_REPORT_EVERY: Final = 10
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,20 @@ class PretrainConfig:
         image_size: Height and width of the frames, as the policy will see them.
         training: Steps, batch size and learning rate.
         seed: Seed of the weights and of the order of samples.
+        augmentation: Random changes of the images.
     """
 
     scenes: Scenes = field(default_factory=Scenes)
     image_size: tuple[int, int] = (96, 128)
     training: Phase = field(default_factory=lambda: Phase(steps=2500, learning_rate=5e-4))
     seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def plain(self) -> dict[str, Any]:
+        """The options as JSON data; those that came later are left out at their defaults."""
+        data = {**asdict(self), "scenes": self.scenes.plain()}
+        drop_defaults(data, {"augmentation": asdict(Augmentation())})
+        return data
 
 
 def pretrain(
@@ -64,6 +79,9 @@ def pretrain(
     trained: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Render random scenes, train a ResNet-18 to say what they show, and keep its layers up to the last map.
+
+    After an interruption, the same call goes on: frames are kept in the cache, and the state of training in
+    `<out>.partial` until it is finished.
 
     Args:
         out: Folder for the backbone; see `autoarm.training.backbone`.
@@ -88,14 +106,16 @@ def pretrain(
     rendering = time.perf_counter() - started
     test = data.scenes % _HELD_OUT == 0
     network = _Network(data, ~test, config)
-    network.fit(trained)
+    partial = out.with_name(f"{out.name}.partial")
+    network.fit(partial, trained)
     record = {
         "made_by": PRETRAINING,
-        "config": asdict(config),
+        "config": config.plain(),
         "seconds": {"rendering": round(rendering), "training": round(time.perf_counter() - started - rendering)},
         "held_out": network.errors(np.flatnonzero(test)),
     }
     save_backbone(out, dict(network.backbone.state_dict()), record)
+    shutil.rmtree(partial, ignore_errors=True)
     return record
 
 
@@ -111,59 +131,76 @@ class _Network:
         self.backbone.to(memory_format=torch.channels_last)
         labels = data.labels[self._train]
         self._mean, self._std = labels.mean(axis=0), labels.std(axis=0) + 1e-6
-        pixels = data.frames[self._train[:: max(1, len(self._train) // _CALIBRATION)]].astype(np.float32) / 255.0
+        some = self._train[:: max(1, len(self._train) // _CALIBRATION)]
+        pixels = data.frames[some].astype(np.float32) / 255.0
         self._pixel_mean = torch.from_numpy(pixels.mean(axis=(0, 2, 3)))
         self._pixel_std = torch.from_numpy(pixels.std(axis=(0, 2, 3)))
         order = BatchSampler(len(self._train), _CALIBRATION, config.seed + 1).batch(0)
         calibrate_batch_norm(self.backbone, self._images(self._train[order]))
         height, width = (math.ceil(side / 32) for side in config.image_size)
-        self._head = AttentionPooling(len(spec.CAMERAS) * height * width, 512, len(LABELS))
+        self._head = AttentionPooling(len(spec.CAMERAS) * height * width, 512, len(config.scenes.labels))
 
-    def fit(self, progress: Callable[[Progress], None] | None) -> None:
-        phase = self._config.training
-        parameters = [*self.backbone.parameters(), *self._head.parameters()]
+    def fit(self, folder: Path, progress: Callable[[Progress], None] | None) -> None:
+        """Train to the end, from the state in `folder` if there is one, saving it there on the way."""
+        phase, config = self._config.training, json.loads(json.dumps(self._config.plain()))
+        both = nn.ModuleDict({"backbone": self.backbone, "head": self._head})
+        parameters = list(both.parameters())
         optimizer = torch.optim.AdamW(parameters, lr=phase.learning_rate, weight_decay=1e-4, fused=True)
         sampler = BatchSampler(len(self._train), phase.batch_size, self._config.seed)
+        begun = folder / "config.json"
+        first = 0
+        if begun.is_file() and json.loads(begun.read_text()) == config and (folder / STATE_FOLDER).is_dir():
+            first = saved_step(folder / STATE_FOLDER)
+            load_state(folder / STATE_FOLDER, both, optimizer)
         clock = time.perf_counter()
         with folded_batch_norm(self.backbone):
-            for step in range(phase.steps):
+            for step in range(first, phase.steps):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(step, phase)
                 indices = self._train[sampler.batch(step)]
-                loss = nn.functional.smooth_l1_loss(self._predict(indices), self._targets(indices), beta=0.1)
+                guess = self._predict(indices, augment=True)
+                loss = nn.functional.smooth_l1_loss(guess, self._targets(indices), beta=0.1)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(parameters, 10.0)
                 optimizer.step()
-                if progress is not None and (step + 1) % 10 == 0:
-                    rate = 10 * phase.batch_size / (time.perf_counter() - clock)
+                if progress is not None and (step + 1) % _REPORT_EVERY == 0:
+                    rate = _REPORT_EVERY * phase.batch_size / (time.perf_counter() - clock)
                     progress(Progress(step + 1, phase.steps, float(loss.detach()), rate))
                     clock = time.perf_counter()
+                if (step + 1) % _SAVE_EVERY == 0:
+                    write_text(begun, json.dumps(config))
+                    save_state(folder / STATE_FOLDER, step + 1, both.state_dict(), optimizer)
 
     @torch.no_grad()
     def errors(self, indices: NDArray[np.int64]) -> dict[str, float]:
-        """Mean distance of the cube and of the grasp site from their true positions, millimetres."""
+        """Mean distance of cube, grasp site and box from their true positions, millimetres."""
         with folded_batch_norm(self.backbone):
-            parts = [self._predict(part) for part in np.array_split(indices, max(1, len(indices) // 64))]
-        guess = torch.cat(parts).float().numpy() * self._std + self._mean
+            batches = [self._predict(part) for part in np.array_split(indices, max(1, len(indices) // 64))]
+        guess = torch.cat(batches).float().numpy() * self._std + self._mean
         off = guess - self._data.labels[indices]
+        parts = {"cube_mm": off[:, :3], "grasp_mm": off[:, 5:8], "box_mm": off[:, 8:]}
         return {
-            "cube_mm": round(float(np.linalg.norm(off[:, :3], axis=1).mean()) * 1000, 2),
-            "grasp_mm": round(float(np.linalg.norm(off[:, 5:], axis=1).mean()) * 1000, 2),
+            name: round(float(np.linalg.norm(part, axis=1).mean()) * 1000, 2)
+            for name, part in parts.items()
+            if part.shape[1]
         }
 
     def _targets(self, indices: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy((self._data.labels[indices] - self._mean) / self._std)
 
-    def _predict(self, indices: NDArray[np.int64]) -> Tensor:
+    def _predict(self, indices: NDArray[np.int64], augment: bool = False) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            maps = feature_maps(self.backbone, self._images(indices))
+            maps = feature_maps(self.backbone, self._images(indices, augment))
             guess: Tensor = self._head(torch.stack(maps, dim=1))
         return guess.float()
 
-    def _images(self, indices: NDArray[np.int64]) -> list[Tensor]:
+    def _images(self, indices: NDArray[np.int64], augment: bool = False) -> list[Tensor]:
         images = []
         for slot in range(len(spec.CAMERAS)):
-            pixels = torch.from_numpy(self._data.frames[indices, slot]).float() / 255.0
-            images.append(((pixels - self._pixel_mean[slot]) / self._pixel_std[slot]).permute(0, 3, 1, 2))
+            pixels = torch.from_numpy(np.asarray(self._data.frames[indices, slot])).permute(0, 3, 1, 2).float() / 255.0
+            if augment:
+                pixels = augment_images(pixels, self._config.augmentation)
+            mean, std = (value[slot][:, None, None] for value in (self._pixel_mean, self._pixel_std))
+            images.append((pixels - mean) / std)
         return images

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoarm.data.dataset import STATE
+from autoarm.data.dataset import IMAGES, STATE
 from autoarm.data.frames import cache_root
 from autoarm.policies.trained_on import TrainedOn
 from autoarm.runtime.files import write_text
@@ -88,6 +88,8 @@ class Trainer:
             self.policy.config, stats, config.image_size, config.relative_actions
         )
         self._samplers: dict[int, BatchSampler] = {}
+        repainted = config.cameras if config.augmentation.repaint else ()
+        self._backgrounds = {IMAGES[camera]: data.background(camera) for camera in repainted}
         self._maps: FeatureMaps | None = None
         if backbone is not None:
             load_into(self._backbone, backbone)
@@ -126,7 +128,7 @@ class Trainer:
             if self.step == first:
                 self.policy.zero_grad(set_to_none=True)  # what the last phase left would count towards the norm
                 self._optimizer = self._make_optimizer()
-            self._maps = self._compute_maps(computed) if frozen else None
+            self._maps = self._compute_maps(phase.views, computed) if frozen else None
             with folded_batch_norm(self._backbone), lean_transformer(self.policy):
                 self._loop(phase, first, min(last, first + phase.steps), progress, save_every)
         self._backbone.requires_grad_(True)
@@ -195,7 +197,9 @@ class Trainer:
         if self._maps is None:
             maps = feature_maps(self._backbone, self._images(indices, augment=True))
         else:
-            stored = torch.from_numpy(self._maps[indices]).to(self._device).float()
+            views = len(self._maps) // len(self._data)
+            view = torch.randint(views, (len(indices),)).numpy() if views > 1 else 0
+            stored = torch.from_numpy(self._maps[indices + view * len(self._data)]).to(self._device).float()
             maps = list(stored.unbind(1))
         maps = augment_maps(maps, self._config.augmentation)
         return {**batch, **dict(zip(keys, maps, strict=True))}
@@ -204,23 +208,35 @@ class Trainer:
         """Normalised images of each camera."""
         images = self._data.images(indices)
         if augment and self._config.augmentation.changes_images:
-            images = {key: augment_images(value, self._config.augmentation) for key, value in images.items()}
+            options, backgrounds = self._config.augmentation, self._backgrounds
+            images = {key: augment_images(value, options, backgrounds.get(key)) for key, value in images.items()}
         batch = self.processors[0](images)
         return [batch[key] for key in self.policy.config.image_features]
 
-    def _compute_maps(self, computed: Callable[[int, int], None] | None) -> FeatureMaps:
+    def _compute_maps(self, views: int, computed: Callable[[int, int], None] | None) -> FeatureMaps:
+        """Maps of all samples as they are, then of all of them again in each further view, changed at random."""
+        count = len(self._data)
+
+        def images(places: NDArray[np.int64]) -> list[Tensor]:
+            return self._images(places % count, augment=bool(places[0] >= count))
+
+        changes = f" {views} views, {self._config.augmentation}, seed {self._config.seed}" if views > 1 else ""
         stats = [step.state_dict() for step in self.processors[0].steps]
         digest = "".join(f"{key} {value.tolist()}" for each in stats for key, value in sorted(each.items()))
-        return cached_feature_maps(
-            self._backbone,
-            self._images,
-            len(self._data),
-            f"{self._dataset_digest} {self._config.image_size} {self._config.cameras} "
-            f"{self._config.demonstrations} {digest}",
-            cache_root() / "features",
-            torch.bfloat16 if self._config.dtype == "bfloat16" else torch.float32,
-            computed,
-        )
+        # A run that finds its maps in the cache goes on with the same random numbers as one that makes them.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._config.seed)
+            return cached_feature_maps(
+                self._backbone,
+                images,
+                count,
+                views,
+                f"{self._dataset_digest} {self._config.image_size} {self._config.cameras} "
+                f"{self._config.demonstrations} {digest}{changes}",
+                cache_root() / "features",
+                torch.bfloat16 if self._config.dtype == "bfloat16" else torch.float32,
+                computed,
+            )
 
     def _make_optimizer(self) -> torch.optim.AdamW:
         phase, _ = self._config.phase_at(self.step)

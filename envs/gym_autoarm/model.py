@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gym_autoarm import spec
+from gym_autoarm.pattern import PIXELS, Pattern, pattern_pixels
 from gym_autoarm.scene import RGB, XYZ, Box, Camera, Distractor, Scene, Shape
 
 SUBSTEPS: Final = 16
@@ -20,8 +21,9 @@ TIMESTEP: Final = 1.0 / (spec.FPS * SUBSTEPS)
 
 CUBE: Final = "cube"
 BOX: Final = "box"
-_SURFACES: Final = {"oak": "oak.png", "walnut": "walnut.png", "mat": "mat.png", "linen": "linen.png"}
 _PLAIN: Final[RGB] = (0.62, 0.62, 0.60)
+_PHOTOGRAPH: Final = 0.6
+"""Metres of the table that a picture of a surface covers."""
 _SMOOTH: Final = (0.05, 0.005, 0.0001)
 """Friction of table and box: lower than an object's, because MuJoCo takes the larger friction of two surfaces."""
 _PAD_FRICTION: Final = 1.5
@@ -109,18 +111,23 @@ def _add_table(model_spec: mujoco.MjSpec, scene: Scene, textures: str) -> None:
         height=64,
     )
     material = model_spec.add_material(name="table", rgba=(1, 1, 1, 1), specular=0.1, shininess=0.2)
-    if scene.surface in _SURFACES:
-        model_spec.add_texture(
-            name="table", type=mujoco.mjtTexture.mjTEXTURE_2D, file=f"{textures}/{_SURFACES[scene.surface]}"
-        )
+    surface = scene.surface
+    if surface == "plain":
+        material.rgba = (*_PLAIN, 1)
+    else:
+        flat = mujoco.mjtTexture.mjTEXTURE_2D
+        if isinstance(surface, Pattern):
+            pixels = pattern_pixels(surface).ravel().tolist()
+            model_spec.add_texture(name="table", type=flat, width=PIXELS, height=PIXELS, nchannel=3, data=pixels)
+            repeat = surface.repeat
+        else:
+            model_spec.add_texture(name="table", type=flat, file=f"{textures}/{surface}.png")
+            repeat = _PHOTOGRAPH
         roles = [""] * mujoco.mjtTextureRole.mjNTEXROLE
         roles[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "table"
         material.textures = roles
-        # One repeat covers 60 cm of the table.
-        material.texrepeat = (1 / 0.6, 1 / 0.6)
+        material.texrepeat = (1 / repeat, 1 / repeat)
         material.texuniform = True
-    else:
-        material.rgba = (*_PLAIN, 1)
     model_spec.worldbody.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_PLANE,

@@ -13,6 +13,7 @@ from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
 from gym_autoarm.scene import HOME, Scene
+from gym_autoarm.variation import check_variations, vary
 
 SPOT_JITTER: Final = 0.003
 """Metres, either way, by which a cube misses its spot when placed by hand."""
@@ -35,7 +36,9 @@ class SceneDistribution:
         yaw: Largest turn of the cube when it lies anywhere, degrees; 45 is every orientation of a cube.
         spot_jitter: Largest offset from a spot, metres, in x and in y.
         spot_yaw: Largest turn at a spot, degrees.
+        area: Bounds of x and of y, metres, between which the cube may lie when it lies anywhere.
         home_noise: Standard deviation of the joint positions at reset, degrees.
+        vary: What else is drawn at random, out of `gym_autoarm.variation.VARIATIONS`, or `all`.
         base: Scene from which everything that is not drawn is taken.
     """
 
@@ -44,7 +47,9 @@ class SceneDistribution:
     yaw: float = 45.0
     spot_jitter: float = SPOT_JITTER
     spot_yaw: float = SPOT_YAW
+    area: spec.Area = spec.WORK_AREA
     home_noise: float = HOME_NOISE
+    vary: tuple[str, ...] = ()
     base: Scene = field(default_factory=Scene)
 
     def __post_init__(self) -> None:
@@ -54,6 +59,7 @@ class SceneDistribution:
             )
         for name in self.spots:
             spot_position(name)
+        check_variations(self.vary)
 
     @classmethod
     def of(cls, given: SceneDistribution | Mapping[str, Any] | None) -> SceneDistribution:
@@ -79,7 +85,7 @@ class SceneDistribution:
             x, y, yaw = self._anywhere(seed)
         cube = replace(self.base.cube, x=x, y=y, yaw=yaw)
         start = draw_start(stream(seed, "arm", "start"), HOME, self.home_noise)
-        return replace(self.base, cube=cube, start=start, noise_seed=seed)
+        return vary(replace(self.base, cube=cube, start=start, noise_seed=seed), self.vary, seed)
 
     def _at_spot(self, seed: int, name: str) -> tuple[float, float, float]:
         x, y, yaw = spot_pose(name)
@@ -88,7 +94,7 @@ class SceneDistribution:
         return x + float(dx), y + float(dy), yaw + float(turn)
 
     def _anywhere(self, seed: int) -> tuple[float, float, float]:
-        (x_low, x_high), (y_low, y_high) = spec.WORK_AREA
+        (x_low, x_high), (y_low, y_high) = self.area
         x, y = stream(seed, "cube", "position").uniform((x_low, y_low), (x_high, y_high))
         yaw = stream(seed, "cube", "yaw").uniform(-self.yaw, self.yaw)
         return float(x), float(y), float(yaw)

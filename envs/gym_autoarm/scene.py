@@ -12,6 +12,7 @@ from typing import Final, Literal
 from gym_autoarm import spec
 from gym_autoarm.body import Body
 from gym_autoarm.body_files import DEFAULT_BODY, shipped_body
+from gym_autoarm.pattern import Pattern
 
 RGB = tuple[float, float, float]
 XYZ = tuple[float, float, float]
@@ -96,6 +97,7 @@ class Scene:
     """One arrangement of the table.
 
     Attributes:
+        surface: The table top, by name or as a pattern.
         start: Joint positions at reset, in the contract's units, `(6,)`.
         image_noise: Standard deviation of the noise added to frames, in grey levels.
         noise_seed: Seed of that noise.
@@ -105,7 +107,7 @@ class Scene:
     box: Box = field(default_factory=Box)
     distractors: tuple[Distractor, ...] = ()
     light: Light = field(default_factory=Light)
-    surface: Surface = "oak"
+    surface: Surface | Pattern = "oak"
     top: Camera = TOP
     lateral: Camera = LATERAL
     body: Body = field(default_factory=lambda: shipped_body(DEFAULT_BODY))

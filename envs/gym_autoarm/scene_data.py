@@ -71,7 +71,7 @@ def _changes(value: Any, default: Any) -> dict[str, Any]:
         own, usual = getattr(value, each.name), getattr(default, each.name)
         if own == usual:
             continue
-        found[each.name] = _changes(own, usual) if is_dataclass(own) else _plain(own)
+        found[each.name] = _changes(own, usual) if type(own) is type(usual) and is_dataclass(own) else _plain(own)
     return found
 
 

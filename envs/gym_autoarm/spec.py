@@ -50,7 +50,9 @@ SPOTS: Final[dict[str, tuple[float, float]]] = {
 }
 """The five training spots of the cube, (x, y) in metres from the arm's base; x ahead, y to its left."""
 
-WORK_AREA: Final = ((0.15, 0.27), (-0.06, 0.14))
+Area = tuple[tuple[float, float], tuple[float, float]]
+"""Bounds of x and of y, metres."""
+WORK_AREA: Final[Area] = ((0.15, 0.27), (-0.06, 0.14))
 """Bounds of x and of y, in metres, between which the cube may lie: 12 x 20 cm."""
 
 BOX_POSITION: Final = (0.17, -0.155)

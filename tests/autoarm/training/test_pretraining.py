@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from autoarm.policies.lerobot import LeRobotPolicy, chunk_length
+from autoarm.training import pretraining
 from autoarm.training.backbone import load_backbone, load_into
-from autoarm.training.config import Phase, TrainConfig, with_backbone
+from autoarm.training.config import Augmentation, Phase, TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
 from autoarm.training.features import backbone_of, digest_of, feature_maps
 from autoarm.training.new_policy import new_policy, policy_config
@@ -68,6 +71,44 @@ def test_the_record_says_what_was_done(folder: Path) -> None:
     assert record["config"]["scenes"]["seed"] == 3
     assert record["held_out"].keys() == {"cube_mm", "grasp_mm"}
     assert all(np.isfinite(value) for value in record["held_out"].values())
+
+
+def test_pretraining_goes_on_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOARM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(pretraining, "_SAVE_EVERY", 2)
+    varied = replace(SCENES, vary=("box", "surface"), area=((0.15, 0.31), (-0.06, 0.17)), seed=5)
+    config = PretrainConfig(
+        varied, IMAGE_SIZE, Phase(steps=6, batch_size=4, warmup=2), augmentation=Augmentation(colour=0.2)
+    )
+    whole = pretrain(tmp_path / "whole", config)
+    assert whole["held_out"].keys() == {"cube_mm", "grasp_mm", "box_mm"}
+    assert whole["config"]["scenes"]["vary"] == ("box", "surface")
+
+    class Left(Exception): ...
+
+    def leave(at: int) -> Callable[[Any], None]:
+        def check(*now: Any) -> None:
+            if (now[0] if isinstance(now[0], int) else now[0].step) >= at:
+                raise Left
+
+        return check
+
+    monkeypatch.setenv("AUTOARM_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr(pretraining, "_REPORT_EVERY", 1)
+    with pytest.raises(Left):
+        pretrain(tmp_path / "parts", config, rendered=leave(7))
+    drawn: list[int] = []
+    with pytest.raises(Left):
+        pretrain(tmp_path / "parts", config, rendered=lambda done, total: drawn.append(done), trained=leave(5))
+    assert drawn == list(range(8, 21))
+    assert (tmp_path / "parts.partial").is_dir()
+    steps: list[int] = []
+    parts = pretrain(tmp_path / "parts", config, trained=lambda now: steps.append(now.step))
+    assert steps == [5, 6]
+    assert parts["held_out"] == whole["held_out"]
+    one, other = (load_backbone(tmp_path / name) for name in ("whole", "parts"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert not (tmp_path / "parts.partial").exists()
 
 
 def test_nothing_to_hold_out(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_kept_feature_maps_give_the_loss_of_the_images(
     run._maps = None
     with torch.no_grad():
         live = [each.clone() for key, each in run._batch(indices).items() if "images" in key]
-        run._maps = run._compute_maps(None)
+        run._maps = run._compute_maps(1, None)
         kept = [each for key, each in run._batch(indices).items() if "images" in key]
         for one, other in zip(live, kept, strict=True):
             # Half precision keeps eleven bits.
@@ -96,6 +96,40 @@ def test_kept_feature_maps_give_the_loss_of_the_images(
         images = dict(zip(run.policy.config.image_features, run._images(indices), strict=True))
         expected, _ = run.policy.forward({**batch, **images})
     assert float(given) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_further_views_of_kept_maps_are_changed_images(
+    tmp_path: Path, two_phases: TrainConfig, make_trainer: Callable[..., Trainer]
+) -> None:
+    frozen = replace(two_phases, phases=two_phases.phases[1:], augmentation=Augmentation(colour=0.5))
+    run = make_trainer(tmp_path, frozen)
+    state = torch.get_rng_state()
+    one, three = run._compute_maps(1, None), run._compute_maps(3, None)
+    assert torch.equal(torch.get_rng_state(), state)
+    count = len(one)
+    assert len(three) == 3 * count
+    np.testing.assert_array_equal(three[:count], one)
+    for view in (three[count : 2 * count], three[2 * count :]):
+        assert (abs(view - one).max(axis=(1, 2, 3, 4)) > 0).all()
+    assert (three[count : 2 * count] != three[2 * count :]).any()
+    run._maps = three
+    seen = {float(run._batch(np.array([5]))["observation.images.top"].sum()) for _ in range(40)}
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("until", [2, 4])
+def test_a_run_with_views_continues_to_the_same_weights(
+    tmp_path: Path, two_phases: TrainConfig, make_trainer: Callable[..., Trainer], until: int
+) -> None:
+    changes = Augmentation(colour=0.3, warp=0.1, repaint=0.5, recolour=0.2, light=0.2, blur=0.2)
+    phases = (two_phases.phases[0], replace(two_phases.phases[1], views=2))
+    config = replace(two_phases, phases=phases, augmentation=changes)
+    whole = make_trainer(tmp_path / "whole", config)
+    whole.run()
+    make_trainer(tmp_path / "parts", config).run(until=until)
+    parts = make_trainer(tmp_path / "parts", config)
+    parts.run()
+    assert all(torch.equal(v, parts.policy.state_dict()[k]) for k, v in whole.policy.state_dict().items())
 
 
 def test_feature_maps_are_computed_once(
