@@ -20,8 +20,8 @@ class Train:
     Example: autoarm train outputs/five-spots --out outputs/act-five-spots
     """
 
-    dataset: tyro.conf.Positional[Path]
-    """Folder of the dataset."""
+    dataset: tyro.conf.Positional[tuple[Path, ...]]
+    """Folder of the dataset, or folders of several that are learnt from together."""
     out: Path
     """Folder of the run; the policy lands in its `pretrained_model`."""
     preset: Literal["cpu", "cpu-diffusion", "full"] = "cpu"
@@ -44,6 +44,8 @@ class Train:
     relative_actions: bool = False
     """Whether it learns where to go from where the joints are when it looks. For this project's commands: LeRobot's own
     would add where the joints are later on."""
+    shares: tuple[float, ...] = ()
+    """With several datasets: weight of each among the samples, such as 3 1; by default that of its size."""
     demonstrations: int | None = None
     """How many of the dataset's episodes to learn from, evenly spread over it; all by default."""
     shift: Annotated[int | None, tyro.conf.arg(metavar="PIXELS")] = None
@@ -99,6 +101,7 @@ class Train:
             views=self.views,
             augmentation={each.name: getattr(self, each.name) for each in fields(Augmentation)},
             seed=self.seed,
+            shares=self.shares,
         )
         folder = train(
             self.dataset,

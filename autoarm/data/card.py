@@ -10,6 +10,7 @@ from autoarm.data.collection import Collection
 from gym_autoarm import ENV_ID, spec
 from gym_autoarm.body_files import body_name
 from gym_autoarm.scene_data import restore_scene
+from gym_autoarm.variation import SHARE
 
 CARD: Final = "README.md"
 _TAGS: Final = ("AutoArm", "SO-101")
@@ -28,7 +29,10 @@ def describe(collection: Collection) -> str:
     """What a collection holds, in Markdown."""
     settings, episodes = collection.settings, collection.episodes
     frames = sum(episode.frames for episode in episodes)
-    places = f"{len(settings.spots)} spots, {settings.episodes} episodes at each" if settings.spots else "the work area"
+    places = f"{len(settings.spots)} spots, {settings.episodes} episodes at each" if settings.spots else "any place"
+    if settings.area != spec.WORK_AREA or not settings.spots:
+        (x_low, x_high), (y_low, y_high) = settings.area
+        places += f", x {x_low} to {x_high} m and y {y_low} to {y_high} m"
     order = "in shuffled order" if settings.order == "shuffled" else "one place after the other"
     lines = [
         f"{len(episodes)} demonstrations ({frames} frames, {spec.FPS} a second) of an SO-101 arm that has to"
@@ -43,6 +47,11 @@ def describe(collection: Collection) -> str:
     if _is_simulated(collection):
         body = body_name(restore_scene(settings.scene).body) or "one of its own, in `collection.json`"
         lines.append(f"- Simulated arm: {body}")
+        if settings.vary:
+            lines.append(
+                f"- Drawn at random, each in {SHARE:.0%} of the episodes: {', '.join(settings.vary)}"
+                " (`gym_autoarm.variation`)"
+            )
     lines.append(f"- Random seed: {settings.seed}; " + ", ".join(f"{k} {v}" for k, v in collection.versions.items()))
     return "\n".join(lines)
 

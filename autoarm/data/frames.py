@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,33 @@ from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
 Frames = NDArray[np.uint8]
+
+
+class JoinedFrames:
+    """The frames of several datasets, one after the other, each memory-mapped by itself.
+
+    Args:
+        parts: uint8 `(n, cameras, h, w, 3)` of each.
+    """
+
+    def __init__(self, parts: Sequence[Frames]) -> None:
+        self._parts = list(parts)
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, place: tuple[NDArray[np.int64], int]) -> Frames:
+        """One camera's frames of some rows, `(rows, h, w, 3)`."""
+        rows, camera = place
+        taken = np.empty((len(rows), *self._parts[0].shape[2:]), np.uint8)
+        owners = np.searchsorted(self._starts, rows, side="right") - 1
+        for owner in np.unique(owners):
+            own = owners == owner
+            taken[own] = self._parts[owner][rows[own] - self._starts[owner], camera]
+        return taken
+
+
 _RESIZE_BATCH: Final = 32
 _SPARE_DISK: Final = 2**28
 """Bytes to leave free on the disk."""
@@ -35,6 +62,11 @@ def cache_root() -> Path:
     if named := os.environ.get("AUTOARM_CACHE"):
         return Path(named)
     return user_cache_path("autoarm", appauthor=False)
+
+
+def joint_digest(digests: Sequence[str]) -> str:
+    """The digest of several datasets from their own; of one, its own."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def dataset_digest(root: Path) -> str:

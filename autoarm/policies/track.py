@@ -4,7 +4,7 @@ Suites ask how far a skill goes that was shown at five places. Of two policies t
 more pictures of the scene, is not the better for it; so every result says on which track its policy is:
 
 - `five-spots`: its demonstrations are 50 at most, recorded in simulation at the five spots (`autoarm collect --spots
-  five`), with whatever body; its backbone began as random weights or as those that ImageNet gave.
+  five`), with whatever body, nothing else varied; its backbone began as random weights or as those that ImageNet gave.
 - `open`: it is known to have learnt from anything else: other places, more episodes, a backbone trained on scenes.
 - `unknown`: nothing was recorded of what it learnt from.
 - `none`: it learnt nothing: the scripted expert, and the floors.
@@ -51,7 +51,9 @@ def track_of(record: PolicyRecord) -> Track:
 
 def track_of_training(record: TrainedOn) -> Track:
     """The track of a checkpoint, from what it was trained on."""
-    tracks = [track_of_demonstrations(record.demonstrations)]
+    # Of several datasets one alone may be what was shown at the spots: together they are more.
+    tracks: list[Track] = ["open"] if record.further else []
+    tracks += map(track_of_demonstrations, (record.demonstrations, *record.further))
     if record.beginning is not None:
         tracks.append(record.beginning.track)
     if record.backbone == UNKNOWN:
@@ -72,7 +74,7 @@ def track_of_demonstrations(demonstrations: Demonstrations) -> Track:
     if settings is None or demonstrations.env_id != ENV_ID:
         return "open"
     at_spots = bool(settings.spots) and set(settings.spots) <= set(spec.SPOTS)
-    usual = settings.scene.keys() <= {"body"}
+    usual = settings.scene.keys() <= {"body"} and not settings.vary
     return "five-spots" if at_spots and usual and settings.total <= MOST_DEMONSTRATIONS else "open"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from autoarm.data.collection import CollectionSettings
 from autoarm.data.dataset import read_collection
 from autoarm.results.result import Track
@@ -55,12 +57,14 @@ class TrainedOn(StrictModel):
 
     Attributes:
         demonstrations: What it imitates.
+        further: What it imitates besides.
         backbone: What the backbone began as: one of the constants above, or how its folder says it was made. Absent
             for fine-tuning.
         beginning: What fine-tuning began with.
     """
 
     demonstrations: Demonstrations
+    further: tuple[Demonstrations, ...] = Field(default=(), exclude_if=lambda value: not value)
     backbone: str | None = None
     beginning: Beginning | None = None
 

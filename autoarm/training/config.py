@@ -100,6 +100,7 @@ class TrainConfig:
         calibrate: Whether to set the frozen batch-norm statistics of a randomly initialised backbone from data.
         backbone: Digest of the weights that the backbone starts from; None for the policy's own initialisation.
         seed: Seed of the initial weights, the order of samples and all other random numbers.
+        shares: Weight of each dataset among the samples, where there are several; by default that of its size.
     """
 
     image_size: tuple[int, int]
@@ -117,6 +118,7 @@ class TrainConfig:
     calibrate: bool = True
     backbone: str | None = None
     seed: int = 0
+    shares: tuple[float, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -138,6 +140,7 @@ class TrainConfig:
         drop_defaults(data["augmentation"], _LATER_CHANGES)
         for phase in data["phases"]:
             drop_defaults(phase, _LATER_IN_PHASES)
+        drop_defaults(data, {"shares": ()})
         return data
 
 

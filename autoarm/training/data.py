@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoarm.data.chunks import chunk_indices, episode_ends
+from autoarm.data.frames import JoinedFrames
 from autoarm.training.background import Background, find_background
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -21,13 +23,14 @@ class ChunkDataset:
     """A dataset in memory: states, actions, and frames through a memory map.
 
     Args:
-        frames: uint8 `(n, cameras, h, w, 3)`, of all of the contract's cameras.
+        frames: uint8 `(n, cameras, h, w, 3)`, of all of the contract's cameras; of several datasets, `JoinedFrames`.
         states: float32 `(n, 6)`.
         actions: float32 `(n, 6)`.
         episodes: Episode of every frame, `(n,)`, in increasing order.
         chunk: Actions a sample.
         cameras: Cameras to give, by name.
         demonstrations: Episodes to use, evenly spread; None for all.
+        datasets: Frames of each dataset, where there are several.
 
     Raises:
         InvalidInputError: If there are fewer episodes than `demonstrations`.
@@ -35,13 +38,14 @@ class ChunkDataset:
 
     def __init__(
         self,
-        frames: NDArray[np.uint8],
+        frames: NDArray[np.uint8] | JoinedFrames,
         states: NDArray[np.float32],
         actions: NDArray[np.float32],
         episodes: NDArray[np.int64],
         chunk: int,
         cameras: tuple[str, ...] = spec.CAMERAS,
         demonstrations: int | None = None,
+        datasets: Sequence[int] | None = None,
     ) -> None:
         self._frames, self._states, self._actions, self._chunk = frames, states, actions, chunk
         self._cameras = cameras
@@ -54,8 +58,15 @@ class ChunkDataset:
             )
         self._samples = np.flatnonzero(np.isin(episodes, numbers[np.arange(used) * len(numbers) // used]))
 
+        self._starts = np.cumsum([0, *(datasets or [len(states)])])
+
     def __len__(self) -> int:
         return len(self._samples)
+
+    @property
+    def dataset_sizes(self) -> tuple[int, ...]:
+        """Samples of each dataset, which follow each other."""
+        return tuple(np.diff(np.searchsorted(self._samples, self._starts)).tolist())
 
     def batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         """Samples as LeRobot collates them: images float `(b, 3, h, w)` in 0..1 with channels last in memory."""

@@ -8,12 +8,14 @@ from typing import Final
 
 import numpy as np
 import torch
+from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from numpy.typing import NDArray
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from autoarm.data.dataset import check_dataset, joint_columns
-from autoarm.data.frames import cached_frames, dataset_digest
+from autoarm.data.frames import JoinedFrames, cached_frames, dataset_digest, joint_digest
 from autoarm.policies.trained_on import IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
 from autoarm.training.backbone import load_backbone, made_by
 from autoarm.training.config import TrainConfig, with_backbone
@@ -23,13 +25,14 @@ from autoarm.training.footprint import check_memory
 from autoarm.training.new_policy import policy_config
 from autoarm.training.schedule import Progress
 from autoarm.training.trainer import Trainer
+from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 _LOG_EVERY: Final = 100
 
 
 def train(
-    dataset: Path,
+    dataset: Path | Sequence[Path],
     out: Path,
     config: TrainConfig,
     device: str = "auto",
@@ -41,7 +44,7 @@ def train(
     """Train a policy on demonstrations; continues where an earlier call with the same arguments stopped.
 
     Args:
-        dataset: Folder of a LeRobotDataset v3 with this project's joints and cameras.
+        dataset: Folder of a LeRobotDataset v3 with this project's joints and cameras, or of several.
         out: Folder of the run.
         config: What decides the weights; see `autoarm.training.presets.preset`.
         device: Torch device; `auto` takes a CUDA device where there is one.
@@ -63,31 +66,39 @@ def train(
         weights, origin = load_backbone(backbone), made_by(backbone)
         config = with_backbone(config, digest_of(weights))
     check_memory(config, device)
-    info = check_dataset(dataset)
-    stats = LeRobotDatasetMetadata(f"local/{dataset.resolve().name}", root=dataset).stats
-    chunk = len(policy_config(config, device).action_delta_indices)
-    states, actions, episodes = joint_columns(dataset)
-    longest = int(np.bincount(episodes).max())
-    if longest < chunk:
-        raise InvalidFileError(
-            f"the longest episode has {longest} frames, a chunk {chunk}",
-            file=dataset,
-            field="chunk_size",
-            cure="record longer episodes or choose a shorter chunk",
+    folders = [dataset] if isinstance(dataset, Path) else list(dataset)
+    if config.shares and len(config.shares) != len(folders):
+        raise InvalidInputError(
+            f"{len(config.shares)} for {len(folders)} datasets", field="shares", cure="give one for each, or none"
         )
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
-    with Bars(*columns, disable=quiet) as bars:
+    infos = [check_dataset(folder) for folder in folders]
+    each_stats = [LeRobotDatasetMetadata(f"local/{each.resolve().name}", root=each).stats for each in folders]
+    stats = each_stats[0] if len(folders) == 1 else aggregate_stats(each_stats)
+    chunk = len(policy_config(config, device).action_delta_indices)
+    columns = [_columns(folder, chunk) for folder in folders]
+    shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
+    with Bars(*shown, disable=quiet) as bars:
         decoding = bars.add_task("decode frames", total=None, note="")
 
         def decoded(done: int, total: int) -> None:
             bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
 
-        frames = cached_frames(info, config.image_size, decoded)
-        bars.update(decoding, completed=1, total=1, note=f"{len(frames)} x {frames.shape[1]}")
-        data = ChunkDataset(frames, states, actions, episodes, chunk, config.cameras, config.demonstrations)
-        digest = dataset_digest(dataset)
+        parts = [cached_frames(info, config.image_size, decoded) for info in infos]
+        frames = parts[0] if len(parts) == 1 else JoinedFrames(parts)
+        bars.update(decoding, completed=1, total=1, note=f"{len(frames)} x {len(spec.CAMERAS)}")
+        data = ChunkDataset(
+            frames,
+            *_joined(columns),
+            chunk,
+            config.cameras,
+            config.demonstrations,
+            [len(part) for part in parts],
+        )
+        digests = [dataset_digest(folder) for folder in folders]
+        digest = joint_digest(digests)
         began = describe_backbone(config, origin)
-        trained_on = TrainedOn(demonstrations=Demonstrations.of(dataset, digest), backbone=began)
+        demonstrations = [Demonstrations.of(*each) for each in zip(folders, digests, strict=True)]
+        trained_on = TrainedOn(demonstrations=demonstrations[0], further=tuple(demonstrations[1:]), backbone=began)
         trainer = Trainer(config, data, stats, out, digest, device, weights, command, origin, trained_on)
         training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
 
@@ -103,6 +114,31 @@ def train(
             bars.update(computing, completed=done, total=total, note=f"{done}/{total}", visible=True)
 
         return trainer.run(trained, save_every, computed=computed)
+
+
+Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
+
+
+def _columns(dataset: Path, chunk: int) -> Columns:
+    """States, actions and episode of every frame. Raises `InvalidFileError` if no episode is as long as a chunk."""
+    states, actions, episodes = joint_columns(dataset)
+    longest = int(np.bincount(episodes).max())
+    if longest < chunk:
+        raise InvalidFileError(
+            f"the longest episode has {longest} frames, a chunk {chunk}",
+            file=dataset,
+            field="chunk_size",
+            cure="record longer episodes or choose a shorter chunk",
+        )
+    return states, actions, episodes
+
+
+def _joined(columns: Sequence[Columns]) -> Columns:
+    """The columns of several datasets as those of one: episodes are numbered on."""
+    states, actions, episodes = zip(*columns, strict=True)
+    firsts = np.cumsum([0, *(each[-1] + 1 for each in episodes)])
+    numbered = [each + first for each, first in zip(episodes, firsts[:-1], strict=True)]
+    return np.concatenate(states), np.concatenate(actions), np.concatenate(numbered)
 
 
 def describe_backbone(config: TrainConfig, origin: str | None) -> str:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
+from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import stream
+
+
+class Sampler(Protocol):
+    """Says which samples make up a batch."""
+
+    def batch(self, step: int) -> NDArray[np.int64]:
+        """Indices `(batch_size,)` of the batch of a step."""
+        ...
 
 
 class BatchSampler:
@@ -33,3 +45,34 @@ class BatchSampler:
             self._epochs = {e: order for e, order in self._epochs.items() if e >= epoch - 1}
             self._epochs[epoch] = stream(self._seed, "train", "epoch", epoch).permutation(self._count)
         return self._epochs[epoch]
+
+
+class MixedSampler:
+    """Samples of several datasets that follow each other, drawn independently: first the dataset, then the sample.
+
+    Args:
+        counts: Samples in each dataset.
+        shares: Weight of each among the samples; what they add up to is all.
+        batch_size: Samples a batch.
+        seed: Seed of the draws.
+
+    Raises:
+        InvalidInputError: If there is not one positive share for each dataset.
+    """
+
+    def __init__(self, counts: Sequence[int], shares: Sequence[float], batch_size: int, seed: int) -> None:
+        if len(shares) != len(counts) or min(shares) <= 0:
+            raise InvalidInputError(
+                f"{' '.join(map(str, shares))} does not fit {len(counts)} datasets",
+                field="shares",
+                cure="give one positive number for each dataset",
+            )
+        self._counts, self._shares = np.array(counts), np.divide(shares, np.sum(shares))
+        self._starts = np.cumsum([0, *counts])[:-1]
+        self._batch_size, self._seed = batch_size, seed
+
+    def batch(self, step: int) -> NDArray[np.int64]:
+        """Indices `(batch_size,)` of the batch of a step."""
+        rng = stream(self._seed, "train", "mixed", step)
+        datasets = rng.choice(len(self._counts), self._batch_size, p=self._shares)
+        return self._starts[datasets] + rng.integers(self._counts[datasets])

@@ -35,7 +35,7 @@ from autoarm.training.folding import folded_batch_norm
 from autoarm.training.lean import lean_transformer
 from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.processors import Pipelines, make_processors
-from autoarm.training.sampling import BatchSampler
+from autoarm.training.sampling import BatchSampler, MixedSampler, Sampler
 from autoarm.training.schedule import Progress, learning_rate
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -87,7 +87,7 @@ class Trainer:
         self.processors: Pipelines = make_processors(
             self.policy.config, stats, config.image_size, config.relative_actions
         )
-        self._samplers: dict[int, BatchSampler] = {}
+        self._samplers: dict[int, Sampler] = {}
         repainted = config.cameras if config.augmentation.repaint else ()
         self._backgrounds = {IMAGES[camera]: data.background(camera) for camera in repainted}
         self._maps: FeatureMaps | None = None
@@ -174,7 +174,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         if first not in self._samplers:
-            self._samplers[first] = BatchSampler(len(self._data), phase.batch_size, self._config.seed)
+            self._samplers[first] = self._sampler(phase.batch_size)
         indices = self._samplers[first].batch(self.step - first)
         enabled = self._config.dtype == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled):
@@ -186,6 +186,11 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._config.clip)
         self._optimizer.step()
         return float(loss.detach())
+
+    def _sampler(self, batch_size: int) -> Sampler:
+        if self._config.shares:
+            return MixedSampler(self._data.dataset_sizes, self._config.shares, batch_size, self._config.seed)
+        return BatchSampler(len(self._data), batch_size, self._config.seed)
 
     def _batch(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         """Normalised joints, and feature maps under the cameras' names."""

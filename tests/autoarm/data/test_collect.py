@@ -275,6 +275,45 @@ def test_the_command_reports_and_exits_with_0(tmp_path: Path, capfd: pytest.Capt
     assert "x264" not in told.err, "the encoder's statistics are of no use to a user"
 
 
+def test_scenes_may_be_drawn_at_random(tmp_path: Path) -> None:
+    area = ((0.16, 0.30), (-0.02, 0.16))
+    options: dict[str, Any] = {"spots": "spread", "episodes": 3, "image_size": SMALL, "workers": 1, "area": area}
+    collected = collect(tmp_path / "d", vary=["surface", "camera"], **options)
+    settings = collected.collection.settings
+    assert (settings.vary, settings.area) == (("surface", "camera"), area)
+    written = json.loads((tmp_path / "d" / SIDECAR).read_text())["settings"]
+    assert written["vary"] == ["surface", "camera"]
+    scenes = [episode.scene for episode in collected.collection.episodes]
+    assert any(scene["surface"] != "oak" for scene in scenes)
+    for index, episode in enumerate(collected.collection.episodes):
+        drawn = settings.distribution.sample(episode.seed, settings.placing(index)[0])
+        assert episode.scene == json.loads(json.dumps(asdict(drawn)))
+    assert Collection.load(tmp_path / "d" / SIDECAR) == collected.collection
+    card = (tmp_path / "d" / CARD).read_text()
+    assert "surface" in card
+    assert "0.16" in card
+
+
+def test_settings_at_their_defaults_are_left_out(tmp_path: Path) -> None:
+    settings = collection_settings("five", 1, None, 0, SMALL, "h264")
+    assert not {"vary", "area", "order", "scene"} & settings.model_dump().keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"vary": ("weather",)}, "vary"),
+        ({"area": ((0.2, 0.25), (0.0, 0.1))}, "area"),
+        ({"spots": "everywhere", "area": ((0.3, 0.2), (0.0, 0.1))}, "area"),
+    ],
+)
+def test_scenes_that_cannot_be_drawn(tmp_path: Path, options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        collect(tmp_path / "d", **options)
+    assert caught.value.field == field
+    assert not list(tmp_path.iterdir())
+
+
 def test_cameras_may_stand_where_the_real_ones_do(tmp_path: Path) -> None:
     base = replace(Scene(), top=replace(Scene().top, fovy=50.0))
     folder = collect(tmp_path / "d", spots="centre", episodes_per_spot=1, image_size=SMALL, workers=1, base=base).folder
