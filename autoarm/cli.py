@@ -47,6 +47,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Collect",
         "Record the scripted expert, or with --teleop a person, as a LeRobotDataset with videos.",
     ),
+    "restage": Entry(
+        "autoarm.commands.restage",
+        "Restage",
+        "Draw a recorded dataset again under other appearances: other table tops, lamps and cameras.",
+    ),
     "pretrain": Entry(
         "autoarm.commands.pretrain",
         "Pretrain",

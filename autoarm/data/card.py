@@ -47,6 +47,8 @@ def describe(collection: Collection) -> str:
     if _is_simulated(collection):
         body = body_name(restore_scene(settings.scene).body) or "one of its own, in `collection.json`"
         lines.append(f"- Simulated arm: {body}")
+        if settings.restaged is not None:
+            lines.append(f"- Drawn again, {settings.restaged.copies} times each, from {settings.restaged.sha256}")
         if settings.vary:
             lines.append(
                 f"- Drawn at random, each in {SHARE:.0%} of the episodes: {', '.join(settings.vary)}"

@@ -52,6 +52,20 @@ class EpisodeRecord(StrictModel):
         return float(self.scene["cube"]["x"]), float(self.scene["cube"]["y"])
 
 
+class Restaged(StrictModel):
+    """Episodes that were drawn again under other appearances; see `autoarm.data.restage`.
+
+    Attributes:
+        sha256: Digest of the dataset that they were recorded in.
+        copies: How many times each was drawn.
+        seed: Seed of the appearances.
+    """
+
+    sha256: str
+    copies: int = Field(ge=1)
+    seed: int = Field(ge=0)
+
+
 class CollectionSettings(StrictModel):
     """What was asked for: equal settings give equal states and actions on equal versions.
 
@@ -62,6 +76,7 @@ class CollectionSettings(StrictModel):
             through a dataset, which tools that check datasets report as a shift.
         area: Bounds of x and of y, metres, between which a cube lies that may lie anywhere.
         vary: What else is drawn at random in every episode, out of `gym_autoarm.variation.VARIATIONS`.
+        restaged: What the episodes were drawn again from, one copy of all after the other; absent otherwise.
         scene: What is special about the scenes' base, as `gym_autoarm.scene_data.scene_changes` gives it.
     """
 
@@ -74,6 +89,7 @@ class CollectionSettings(StrictModel):
     order: Order = Field(default=BY_SPOT, exclude_if=lambda value: value == BY_SPOT)
     area: spec.Area = Field(default=spec.WORK_AREA, exclude_if=lambda value: value == spec.WORK_AREA)
     vary: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    restaged: Restaged | None = Field(default=None, exclude_if=lambda value: value is None)
     scene: dict[str, Any] = Field(default_factory=dict, exclude_if=lambda value: not value)
 
     @property
@@ -84,12 +100,17 @@ class CollectionSettings(StrictModel):
     @property
     def total(self) -> int:
         """Episodes in all."""
+        return self._recorded * (1 if self.restaged is None else self.restaged.copies)
+
+    @property
+    def _recorded(self) -> int:
         return self.episodes * max(1, len(self.spots))
 
     def placing(self, index: int) -> tuple[str | None, int]:
         """Spot and number at that spot of an episode of the dataset."""
+        index %= self._recorded
         if self.order == "shuffled":
-            index = int(stream(self.seed, "order of episodes").permutation(self.total)[index])
+            index = int(stream(self.seed, "order of episodes").permutation(self._recorded)[index])
         if not self.spots:
             return None, index
         return self.spots[index // self.episodes], index % self.episodes

@@ -22,7 +22,7 @@ from autoarm.training.config import TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
 from autoarm.training.features import digest_of
 from autoarm.training.footprint import check_memory
-from autoarm.training.new_policy import policy_config
+from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.schedule import Progress
 from autoarm.training.trainer import Trainer
 from gym_autoarm import spec
@@ -65,13 +65,15 @@ def train(
     if backbone is not None:
         weights, origin = load_backbone(backbone), made_by(backbone)
         config = with_backbone(config, digest_of(weights))
-    check_memory(config, device)
     folders = [dataset] if isinstance(dataset, Path) else list(dataset)
     if config.shares and len(config.shares) != len(folders):
         raise InvalidInputError(
             f"{len(config.shares)} for {len(folders)} datasets", field="shares", cure="give one for each, or none"
         )
     infos = [check_dataset(folder) for folder in folders]
+    check_memory(config, device)
+    if describe_backbone(config, origin) == IMAGENET:
+        new_policy(policy_config(config, "cpu"))  # has the weights downloaded: minutes of decoding would be in vain
     each_stats = [LeRobotDatasetMetadata(f"local/{each.resolve().name}", root=each).stats for each in folders]
     stats = each_stats[0] if len(folders) == 1 else aggregate_stats(each_stats)
     chunk = len(policy_config(config, device).action_delta_indices)

@@ -1,0 +1,56 @@
+"""`autoarm restage`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+
+@dataclass
+class Restage:
+    """Draw a recorded dataset again under other appearances: the same motions, other table tops, lamps and cameras.
+
+    Interrupted, the same command goes on from there.
+
+    Example: autoarm restage outputs/five-spots --out outputs/five-spots-restaged --vary surface light --copies 3
+    """
+
+    dataset: tyro.conf.Positional[Path]
+    """Folder of a dataset that was recorded in simulation."""
+    out: Path
+    """Folder of the new one."""
+    vary: tuple[Literal["light", "surface", "camera", "noise"], ...] = ("light", "surface", "camera", "noise")
+    """What is drawn at random."""
+    copies: int = 1
+    """How many times each episode is drawn."""
+    seed: int = 0
+    """Seed of the appearances."""
+    workers: int | None = None
+    """Processes; one for each core, up to four, by default."""
+
+    def run(self) -> int:
+        """Draw, and say what there is."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from autoarm.data.restage import restage
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        with bar:
+            task = bar.add_task("episodes", total=None)
+            collected = restage(
+                self.dataset,
+                self.out,
+                names=self.vary,
+                copies=self.copies,
+                seed=self.seed,
+                workers=self.workers,
+                on_progress=lambda done, wanted: bar.update(task, completed=done, total=wanted),
+            )
+        episodes = collected.collection.episodes
+        print(f"{len(episodes)} episodes, {sum(episode.frames for episode in episodes)} frames: {collected.folder}")
+        return 0
