@@ -72,6 +72,8 @@ class Train:
     """Augmentation: share of the images that are blurred."""
     views: int | None = None
     """Maps kept of each frame while the backbone is frozen: one as it is, the others changed as the images are."""
+    average: Annotated[float | None, tyro.conf.arg(metavar="DECAY")] = None
+    """The checkpoint holds a moving average of the weights, of which so much remains after a step, such as 0.999."""
     seed: int = 0
     """Random seed of the weights and of the order of the samples."""
     device: str = "auto"
@@ -102,6 +104,7 @@ class Train:
             augmentation={each.name: getattr(self, each.name) for each in fields(Augmentation)},
             seed=self.seed,
             shares=self.shares,
+            average=self.average,
         )
         folder = train(
             self.dataset,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autoarm.policies.trained_on import TrainedOn
 from autoarm.runtime.files import replace_folder, write_text
+from autoarm.training.averaging import WeightAverage
 from autoarm.training.processors import Pipelines
 from gym_autoarm.errors import InvalidFileError
 
@@ -40,9 +41,17 @@ def save_policy(folder: Path, policy: Any, processors: Pipelines, trained_on: Tr
     replace_folder(folder, fill)
 
 
-def save_state(folder: Path, step: int, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-    """Write all that continues the run: weights, optimiser moments, random state, step."""
+def save_state(
+    folder: Path,
+    step: int,
+    weights: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
+) -> None:
+    """Write all that continues the run: weights, their average, optimiser moments, random state, step."""
     tensors = {f"weights/{name}": value.detach().clone().contiguous() for name, value in weights.items()}
+    if average is not None:
+        tensors |= {f"average/{name}": value.clone().contiguous() for name, value in average.tensors().items()}
     state = optimizer.state_dict()
     for index, slots in state["state"].items():
         tensors |= {f"optimizer/{index}/{slot}": value.clone().contiguous() for slot, value in slots.items()}
@@ -66,8 +75,13 @@ def saved_step(folder: Path) -> int:
         ) from error
 
 
-def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
-    """Put a saved run back; without an optimiser the weights and the random state alone.
+def load_state(
+    folder: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    average: WeightAverage | None = None,
+) -> None:
+    """Put a saved run back; without an optimiser the weights, their average and the random state alone.
 
     Raises:
         InvalidFileError: If the folder is damaged or belongs to another model.
@@ -75,6 +89,8 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Opti
     try:
         tensors = load_file(folder / "state.safetensors")
         model.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("weights/")})
+        if average is not None:
+            average.load({name[8:]: value for name, value in tensors.items() if name.startswith("average/")})
         torch.set_rng_state(tensors["random"])
         if optimizer is None:
             return

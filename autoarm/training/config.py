@@ -100,6 +100,7 @@ class TrainConfig:
         calibrate: Whether to set the frozen batch-norm statistics of a randomly initialised backbone from data.
         backbone: Digest of the weights that the backbone starts from; None for the policy's own initialisation.
         seed: Seed of the initial weights, the order of samples and all other random numbers.
+        average: Decay of the moving average of the weights that the checkpoint holds; without one, the last weights.
         shares: Weight of each dataset among the samples, where there are several; by default that of its size.
     """
 
@@ -118,6 +119,7 @@ class TrainConfig:
     calibrate: bool = True
     backbone: str | None = None
     seed: int = 0
+    average: float | None = None
     shares: tuple[float, ...] = ()
 
     @property
@@ -140,7 +142,7 @@ class TrainConfig:
         drop_defaults(data["augmentation"], _LATER_CHANGES)
         for phase in data["phases"]:
             drop_defaults(phase, _LATER_IN_PHASES)
-        drop_defaults(data, {"shares": ()})
+        drop_defaults(data, {"shares": (), "average": None})
         return data
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from autoarm.policies.trained_on import TrainedOn
 from autoarm.runtime.files import write_text
 from autoarm.training import checkpoint
 from autoarm.training.augment import augment_images, augment_maps, augment_state
+from autoarm.training.averaging import WeightAverage
 from autoarm.training.backbone import load_into
 from autoarm.training.calibration import calibrate_batch_norm
 from autoarm.training.config import Phase, TrainConfig
@@ -96,10 +98,11 @@ class Trainer:
         state = self._out / checkpoint.STATE_FOLDER
         self.step = checkpoint.saved_step(state) if state.exists() else 0
         self._optimizer = self._make_optimizer()
+        self._average = None if config.average is None else WeightAverage(self.policy, config.average)
         if state.exists():
             # The moments of a finished phase are of no use to the next.
             fresh = config.phase_at(self.step)[1] == self.step
-            checkpoint.load_state(state, self.policy, None if fresh else self._optimizer)
+            checkpoint.load_state(state, self.policy, None if fresh else self._optimizer, self._average)
         elif config.calibrate:
             self._calibrate()
 
@@ -144,7 +147,11 @@ class Trainer:
                 raise InvalidInputError(
                     f"the loss became {loss} at step {self.step}", field="learning_rate", cure="lower it"
                 )
+            if self._average is not None:
+                self._average.update(self.step - first)
             self.step += 1
+            if self._average is not None and self.step == first + phase.steps:
+                self._average.adopt()  # what comes next builds on it
             if progress is not None and (self.step % 10 == 0 or self.step == last):
                 now = time.perf_counter()
                 rate = (self.step - mark) * phase.batch_size / (now - clock)
@@ -166,8 +173,11 @@ class Trainer:
             "backbone_made_by": self._backbone_made_by,
         }
         write_text(self._out / "train.json", json.dumps(record, indent=1) + "\n")
-        checkpoint.save_state(self._out / checkpoint.STATE_FOLDER, self.step, self.policy.state_dict(), self._optimizer)
-        checkpoint.save_policy(self._out / checkpoint.POLICY_FOLDER, self.policy, self.processors, self._trained_on)
+        checkpoint.save_state(
+            self._out / checkpoint.STATE_FOLDER, self.step, self.policy.state_dict(), self._optimizer, self._average
+        )
+        with nullcontext() if self._average is None else self._average.in_place():
+            checkpoint.save_policy(self._out / checkpoint.POLICY_FOLDER, self.policy, self.processors, self._trained_on)
 
     def _step(self, phase: Phase, first: int) -> float:
         rate = learning_rate(self.step - first, phase)
