@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import tyro
+
+from gym_autoarm.errors import InvalidFileError
+
+if TYPE_CHECKING:
+    from gym_autoarm.sampling import SceneDistribution
+
+_VALIDATION: Final = 20_000
+"""Seed of the measurements' scenes: none of the README's or of the docs'."""
 
 
 @dataclass
@@ -78,6 +86,13 @@ class Train:
     """Random seed of the weights and of the order of the samples."""
     device: str = "auto"
     """Torch device, such as cpu or cuda."""
+    eval_every: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
+    """Measure the checkpoint in simulation every so many steps, on scenes that no suite has: `success.png` shows how it
+    went, and `best_model` is the checkpoint with most successes."""
+    eval_episodes: int = 25
+    """Episodes of each of these measurements."""
+    eval_cube: Literal["spots", "everywhere"] = "spots"
+    """Where the cube lies in them: at the five spots, or anywhere in the area of the first dataset."""
     save_every: Annotated[int, tyro.conf.arg(metavar="STEPS")] = 500
     """Steps between checkpoints."""
 
@@ -113,7 +128,33 @@ class Train:
             self.device,
             self.save_every,
             backbone=self.backbone,
+            measure=None if self.eval_every is None else self._measure,
+            measure_every=self.eval_every or 0,
             command=["autoarm", *sys.argv[1:]],
         )
         print(f"policy: {folder}")
         return 0
+
+    def _measure(self, checkpoint: Path) -> tuple[int, int]:
+        from autoarm.evaluation.evaluate import evaluate
+
+        overall = evaluate(
+            str(checkpoint),
+            distribution=replace(scenes_of(self.dataset[0]), cube=self.eval_cube),
+            episodes=self.eval_episodes,
+            seed=_VALIDATION,
+            device="cpu" if self.device == "auto" else self.device,
+        ).overall
+        print(f"success: {overall.successes} of {overall.episodes}", flush=True)
+        return overall.successes, overall.episodes
+
+
+def scenes_of(dataset: Path) -> SceneDistribution:
+    """How the scenes of a dataset were drawn, or the usual scenes where it does not say."""
+    from autoarm.data.dataset import read_collection
+    from gym_autoarm.sampling import SceneDistribution
+
+    try:
+        return read_collection(dataset).settings.distribution
+    except InvalidFileError:
+        return SceneDistribution()

@@ -24,6 +24,7 @@ from autoarm.training.features import digest_of
 from autoarm.training.footprint import check_memory
 from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.schedule import Progress
+from autoarm.training.success_curve import Measure, run_measured
 from autoarm.training.trainer import Trainer
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
@@ -40,6 +41,8 @@ def train(
     quiet: bool = False,
     backbone: Path | None = None,
     command: Sequence[str] = (),
+    measure: Measure | None = None,
+    measure_every: int = 0,
 ) -> Path:
     """Train a policy on demonstrations; continues where an earlier call with the same arguments stopped.
 
@@ -52,6 +55,8 @@ def train(
         quiet: No progress bars.
         backbone: Folder of a backbone to start from, and to leave as it is; see `autoarm.training.backbone`.
         command: The command line, for the record.
+        measure: Runs a checkpoint, now and then; see `autoarm.training.success_curve`.
+        measure_every: Steps between these.
 
     Returns:
         The checkpoint folder, which LeRobot loads too.
@@ -115,7 +120,10 @@ def train(
         def computed(done: int, total: int) -> None:
             bars.update(computing, completed=done, total=total, note=f"{done}/{total}", visible=True)
 
-        return trainer.run(trained, save_every, computed=computed)
+        if measure is None:
+            return trainer.run(trained, save_every, computed=computed)
+        options = {"progress": trained, "save_every": save_every, "computed": computed}
+        return run_measured(trainer, out, measure_every, measure, **options)
 
 
 Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]

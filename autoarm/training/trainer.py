@@ -106,6 +106,11 @@ class Trainer:
         elif config.calibrate:
             self._calibrate()
 
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self._config.steps
+
     def run(
         self,
         progress: Callable[[Progress], None] | None = None,
