@@ -50,12 +50,17 @@ COMMANDS: Final[dict[str, Entry]] = {
     "restage": Entry(
         "autoarm.commands.restage",
         "Restage",
-        "Draw a recorded dataset again under other appearances: other table tops, lamps and cameras.",
+        "Draw a recorded dataset again under other appearances: the same motions, other table tops, lamps and cameras.",
     ),
     "pretrain": Entry(
         "autoarm.commands.pretrain",
         "Pretrain",
         "Make a backbone in simulation: render random scenes and learn to say where cube and gripper are.",
+    ),
+    "distil": Entry(
+        "autoarm.commands.distil",
+        "Distil",
+        "Make a backbone that sees as a network from ImageNet does, from a dataset's frames and without a hub.",
     ),
     "train": Entry(
         "autoarm.commands.train",

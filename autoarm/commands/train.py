@@ -36,7 +36,10 @@ class Train:
     """`cpu`: 96x128 frames and a small transformer, minutes on two cores. `cpu-diffusion`: LeRobot's Diffusion Policy
     on a `--backbone`. `full`: LeRobot's defaults of ACT at 480x640."""
     backbone: Path | None = None
-    """Folder of a backbone that `autoarm pretrain` made: it is left as it is, and only the transformer is trained."""
+    """Folder of a backbone that `autoarm pretrain` or `autoarm distil` made: it is left as it is, and only the
+    transformer is trained."""
+    train_backbone: bool = False
+    """With --backbone: begin with it, and train it as the preset trains one that begins at random."""
     steps: tuple[int, ...] = ()
     """Optimiser steps of each phase, instead of the preset's."""
     batch_size: tuple[int, ...] = ()
@@ -128,6 +131,7 @@ class Train:
             self.device,
             self.save_every,
             backbone=self.backbone,
+            train_backbone=self.train_backbone,
             measure=None if self.eval_every is None else self._measure,
             measure_every=self.eval_every or 0,
             command=["autoarm", *sys.argv[1:]],

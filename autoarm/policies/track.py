@@ -4,7 +4,8 @@ Suites ask how far a skill goes that was shown at five places. Of two policies t
 more pictures of the scene, is not the better for it; so every result says on which track its policy is:
 
 - `five-spots`: its demonstrations are 50 at most, recorded in simulation at the five spots (`autoarm collect --spots
-  five`), with whatever body, nothing else varied; its backbone began as random weights or as those that ImageNet gave.
+  five`), with whatever body, nothing else varied; its backbone began as random weights, or as those that ImageNet
+  gave, by themselves or distilled on these demonstrations.
 - `open`: it is known to have learnt from anything else: other places, more episodes, a backbone trained on scenes.
 - `unknown`: nothing was recorded of what it learnt from.
 - `none`: it learnt nothing: the scripted expert, and the floors.
@@ -19,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from autoarm.policies.trained_on import IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
+from autoarm.policies.trained_on import DISTILLED, IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
 from autoarm.results.result import PolicyRecord, Track
 from gym_autoarm import ENV_ID, spec
 
@@ -58,7 +59,7 @@ def track_of_training(record: TrainedOn) -> Track:
         tracks.append(record.beginning.track)
     if record.backbone == UNKNOWN:
         tracks.append("unknown")
-    elif record.backbone not in (None, RANDOM, IMAGENET):
+    elif record.backbone not in (None, RANDOM, IMAGENET, DISTILLED):
         tracks.append("open")
     return track_together(tracks)
 

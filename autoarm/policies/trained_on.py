@@ -18,6 +18,8 @@ FILE: Final = "trained_on.json"
 
 RANDOM: Final = "random weights"
 IMAGENET: Final = "ImageNet weights"
+DISTILLED: Final = "ImageNet weights, distilled on demonstrations at the five spots"
+DISTILLED_FURTHER: Final = "ImageNet weights, distilled on other frames"
 UNKNOWN: Final = "unknown"
 """Backbones, beside those whose own record says how they were made."""
 

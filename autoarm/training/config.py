@@ -153,13 +153,13 @@ def drop_defaults(data: dict[str, Any], defaults: Mapping[str, Any]) -> None:
             del data[name]
 
 
-def with_backbone(config: TrainConfig, digest: str) -> TrainConfig:
-    """The same run on an existing backbone: the phases that would train one are left out.
+def with_backbone(config: TrainConfig, digest: str, trained: bool = False) -> TrainConfig:
+    """The same run on an existing backbone: the phases that would train one are left out, unless it is to be trained.
 
     Raises:
         InvalidInputError: If no phase is left.
     """
-    phases = tuple(phase for phase in config.phases if phase.backbone == "frozen")
+    phases = tuple(phase for phase in config.phases if trained or phase.backbone == "frozen")
     if not phases:
         raise InvalidInputError(
             "every phase of this preset trains the backbone", field="backbone", cure="use the preset cpu"

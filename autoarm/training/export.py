@@ -143,7 +143,9 @@ def _backbone(record: dict[str, Any]) -> str:
             if origin == PRETRAINING
             else f"made by {origin or 'a way that its folder does not tell'}"
         )
-        return f"{how}, then frozen; weights `{config['backbone'][:16]}`"
+        further = any(phase["backbone"] == "trained" for phase in config["phases"])
+        then = "trained further by imitation" if further else "frozen"
+        return f"{how}, then {then}; weights `{config['backbone'][:16]}`"
     if config["policy"].get("pretrained_backbone_weights", "ImageNet's") is None:
         return "trained end to end by imitation from random weights; it never saw a label of the scene"
     return "started from ImageNet weights"

@@ -6,7 +6,6 @@ may be claimed afterwards: cubes at positions without demonstrations are not new
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -23,18 +22,17 @@ from torchvision.models import resnet18
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from autoarm.runtime.files import write_text
 from autoarm.training.attention_pooling import AttentionPooling
 from autoarm.training.augment import augment_images
 from autoarm.training.backbone import PRETRAINING, save_backbone
 from autoarm.training.calibration import calibrate_batch_norm
-from autoarm.training.checkpoint import STATE_FOLDER, load_state, save_state, saved_step
 from autoarm.training.config import Augmentation, Phase, drop_defaults
 from autoarm.training.features import feature_maps
+from autoarm.training.fitting import fit
 from autoarm.training.folding import folded_batch_norm
 from autoarm.training.sampling import BatchSampler
 from autoarm.training.scenes import LabelledFrames, Scenes, render_scenes
-from autoarm.training.schedule import Progress, learning_rate
+from autoarm.training.schedule import Progress
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -42,8 +40,6 @@ _HELD_OUT: Final = 20
 """Every scene whose number is a multiple of this is kept for the test."""
 _CALIBRATION: Final = 256
 """Frames from which pixel and batch-norm statistics are taken."""
-_SAVE_EVERY: Final = 500
-_REPORT_EVERY: Final = 10
 
 
 @dataclass(frozen=True)
@@ -141,36 +137,17 @@ class _Network:
         self._head = AttentionPooling(len(spec.CAMERAS) * height * width, 512, len(config.scenes.labels))
 
     def fit(self, folder: Path, progress: Callable[[Progress], None] | None) -> None:
-        """Train to the end, from the state in `folder` if there is one, saving it there on the way."""
-        phase, config = self._config.training, json.loads(json.dumps(self._config.plain()))
-        both = nn.ModuleDict({"backbone": self.backbone, "head": self._head})
-        parameters = list(both.parameters())
-        optimizer = torch.optim.AdamW(parameters, lr=phase.learning_rate, weight_decay=1e-4, fused=True)
+        """Train to the end, from the state in `folder` if there is one."""
+        phase = self._config.training
         sampler = BatchSampler(len(self._train), phase.batch_size, self._config.seed)
-        begun = folder / "config.json"
-        first = 0
-        if begun.is_file() and json.loads(begun.read_text()) == config and (folder / STATE_FOLDER).is_dir():
-            first = saved_step(folder / STATE_FOLDER)
-            load_state(folder / STATE_FOLDER, both, optimizer)
-        clock = time.perf_counter()
+
+        def loss_of(step: int) -> Tensor:
+            indices = self._train[sampler.batch(step)]
+            return nn.functional.smooth_l1_loss(self._predict(indices, augment=True), self._targets(indices), beta=0.1)
+
+        both = nn.ModuleDict({"backbone": self.backbone, "head": self._head})
         with folded_batch_norm(self.backbone):
-            for step in range(first, phase.steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(step, phase)
-                indices = self._train[sampler.batch(step)]
-                guess = self._predict(indices, augment=True)
-                loss = nn.functional.smooth_l1_loss(guess, self._targets(indices), beta=0.1)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(parameters, 10.0)
-                optimizer.step()
-                if progress is not None and (step + 1) % _REPORT_EVERY == 0:
-                    rate = _REPORT_EVERY * phase.batch_size / (time.perf_counter() - clock)
-                    progress(Progress(step + 1, phase.steps, float(loss.detach()), rate))
-                    clock = time.perf_counter()
-                if (step + 1) % _SAVE_EVERY == 0:
-                    write_text(begun, json.dumps(config))
-                    save_state(folder / STATE_FOLDER, step + 1, both.state_dict(), optimizer)
+            fit(both, loss_of, phase, folder, self._config.plain(), progress)
 
     @torch.no_grad()
     def errors(self, indices: NDArray[np.int64]) -> dict[str, float]:

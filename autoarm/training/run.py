@@ -40,6 +40,7 @@ def train(
     save_every: int = 500,
     quiet: bool = False,
     backbone: Path | None = None,
+    train_backbone: bool = False,
     command: Sequence[str] = (),
     measure: Measure | None = None,
     measure_every: int = 0,
@@ -53,7 +54,8 @@ def train(
         device: Torch device; `auto` takes a CUDA device where there is one.
         save_every: Steps between checkpoints.
         quiet: No progress bars.
-        backbone: Folder of a backbone to start from, and to leave as it is; see `autoarm.training.backbone`.
+        backbone: Folder of a backbone to start from; see `autoarm.training.backbone`.
+        train_backbone: Whether to train it further, where the phases say so, rather than to leave it as it is.
         command: The command line, for the record.
         measure: Runs a checkpoint, now and then; see `autoarm.training.success_curve`.
         measure_every: Steps between these.
@@ -69,7 +71,9 @@ def train(
     weights, origin = None, None
     if backbone is not None:
         weights, origin = load_backbone(backbone), made_by(backbone)
-        config = with_backbone(config, digest_of(weights))
+        config = with_backbone(config, digest_of(weights), train_backbone)
+    elif train_backbone:
+        raise InvalidInputError("there is none to start from", field="train_backbone", cure="give --backbone FOLDER")
     folders = [dataset] if isinstance(dataset, Path) else list(dataset)
     if config.shares and len(config.shares) != len(folders):
         raise InvalidInputError(

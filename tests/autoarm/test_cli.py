@@ -16,7 +16,7 @@ from autoarm.commands.doctor import Doctor
 from gym_autoarm.errors import InvalidInputError
 
 COMMANDS = [
-    *("demo", "collect", "restage", "pretrain", "train", "finetune", "eval", "bench", "verify"),
+    *("demo", "collect", "restage", "pretrain", "distil", "train", "finetune", "eval", "bench", "verify"),
     *("compare", "film", "leaderboard"),
     *("interp", "study", "twin-check", "replay", "doctor", "align", "teleop", "release", "twin"),
 ]

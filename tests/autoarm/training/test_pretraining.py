@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from autoarm.policies.lerobot import LeRobotPolicy, chunk_length
-from autoarm.training import pretraining
+from autoarm.training import fitting
 from autoarm.training.backbone import load_backbone, load_into
 from autoarm.training.config import Augmentation, Phase, TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
@@ -75,7 +75,7 @@ def test_the_record_says_what_was_done(folder: Path) -> None:
 
 def test_pretraining_goes_on_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTOARM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(pretraining, "_SAVE_EVERY", 2)
+    monkeypatch.setattr(fitting, "_SAVE_EVERY", 2)
     varied = replace(SCENES, vary=("box", "surface"), area=((0.15, 0.31), (-0.06, 0.17)), seed=5)
     config = PretrainConfig(
         varied, IMAGE_SIZE, Phase(steps=6, batch_size=4, warmup=2), augmentation=Augmentation(colour=0.2)
@@ -94,7 +94,7 @@ def test_pretraining_goes_on_where_it_was_left(tmp_path: Path, monkeypatch: pyte
         return check
 
     monkeypatch.setenv("AUTOARM_CACHE", str(tmp_path / "other"))
-    monkeypatch.setattr(pretraining, "_REPORT_EVERY", 1)
+    monkeypatch.setattr(fitting, "_REPORT_EVERY", 1)
     with pytest.raises(Left):
         pretrain(tmp_path / "parts", config, rendered=leave(7))
     drawn: list[int] = []

