@@ -104,17 +104,22 @@ def cached_frames(
     return frames
 
 
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Raise `InvalidInputError` unless so many bytes fit into a folder of the cache."""
+    free = shutil.disk_usage(folder).free
+    if needed > free - _SPARE_DISK:
+        raise InvalidInputError(
+            f"{what} need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
+            field=str(folder),
+            cure="free some space, or set AUTOARM_CACHE to a folder on another disk",
+        )
+
+
 def _write(
     path: Path, info: DatasetInfo, image_size: tuple[int, int], progress: Callable[[int, int], None] | None
 ) -> None:
     shape = (info.frames, len(spec.CAMERAS), *image_size, 3)
-    needed, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
-    if needed > free - _SPARE_DISK:
-        raise InvalidInputError(
-            f"the decoded frames need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
-            field=str(path.parent),
-            cure="free some space, or set AUTOARM_CACHE to a folder on another disk",
-        )
+    check_room(path.parent, int(np.prod(shape)), "the decoded frames")
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npy")
     os.close(handle)
     try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
+from autoarm.data.frames import check_room
 from autoarm.training.folding import folded_batch_norm
 
 FeatureMaps = NDArray[np.float16]
@@ -125,6 +126,7 @@ def _compute(
             frames = np.arange(first, min(first + _BATCH, count * (first // count + 1)))
             maps = torch.stack(feature_maps(backbone, images(frames)), dim=1).half().cpu().numpy()
             if stored is None:
+                check_room(path.parent, views * count * maps[0].nbytes, "the kept feature maps")
                 stored = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
                     path, mode="w+", dtype=np.float16, shape=(views * count, *maps.shape[1:])
                 )

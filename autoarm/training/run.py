@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +18,10 @@ from rich.progress import Progress as Bars
 from autoarm.data.dataset import check_dataset, joint_columns
 from autoarm.data.frames import JoinedFrames, cached_frames, dataset_digest, joint_digest
 from autoarm.policies.trained_on import IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
-from autoarm.training.backbone import load_backbone, made_by
+from autoarm.training.backbone import load_backbone, load_into, made_by
 from autoarm.training.config import TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
-from autoarm.training.features import digest_of
+from autoarm.training.features import backbone_of, digest_of
 from autoarm.training.footprint import check_memory
 from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.schedule import Progress
@@ -80,6 +81,9 @@ def train(
             f"{len(config.shares)} for {len(folders)} datasets", field="shares", cure="give one for each, or none"
         )
     infos = [check_dataset(folder) for folder in folders]
+    if weights is not None:
+        fields = {**config.policy, "pretrained_backbone_weights": None}
+        load_into(backbone_of(new_policy(policy_config(replace(config, policy=fields), "cpu"))), weights)
     check_memory(config, device)
     if describe_backbone(config, origin) == IMAGENET:
         new_policy(policy_config(config, "cpu"))  # has the weights downloaded: minutes of decoding would be in vain

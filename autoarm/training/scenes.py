@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.data.frames import Frames, cache_root, resize
+from autoarm.data.frames import Frames, cache_root, check_room, resize
 from autoarm.runtime.tasks import run_tasks
 from autoarm.training.config import drop_defaults
 from gym_autoarm import spec
@@ -148,6 +148,8 @@ def render_scenes(
     text = f"{json.dumps(scenes.plain(), sort_keys=True)} {json.dumps(body, sort_keys=True)} {image_size} v1"
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     count = scenes.count * scenes.moments
+    if not (folder / f"{name}.labels.npy").exists():
+        check_room(folder, count * len(spec.CAMERAS) * image_size[0] * image_size[1] * 3, "the rendered frames")
     frames = _file(folder / f"{name}.frames.npy", np.uint8, (count, len(spec.CAMERAS), *image_size, 3))
     labels = _file(folder / f"{name}.labels.npy", np.float32, (count, len(scenes.labels)))
     # A label is never all zeros: a row of them is yet to be made.

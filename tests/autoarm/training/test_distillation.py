@@ -15,7 +15,7 @@ from torch.nn import functional
 from autoarm.policies.track import track_of_training
 from autoarm.policies.trained_on import DISTILLED, DISTILLED_FURTHER, read_trained_on
 from autoarm.training import fitting
-from autoarm.training.backbone import load_backbone
+from autoarm.training.backbone import load_backbone, save_backbone
 from autoarm.training.config import Phase, TrainConfig
 from autoarm.training.distillation import DistilConfig, distil
 from autoarm.training.run import train
@@ -100,6 +100,25 @@ def test_a_policy_begins_with_it_on_the_track_of_the_five_spots(
     assert not config["calibrate"]
     with pytest.raises(InvalidInputError, match="none to start from"):
         train(tiny_dataset, tmp_path / "no", small_config, "cpu", quiet=True, train_backbone=True)
+
+
+def test_a_backbone_of_another_network_is_refused_before_anything_is_decoded(
+    tiny_dataset: Path, tmp_path: Path, small_config: TrainConfig
+) -> None:
+    save_backbone(tmp_path / "backbone", {"conv1.weight": torch.zeros(3)}, {})
+    with pytest.raises(InvalidInputError, match="of another network") as caught:
+        train(
+            tiny_dataset,
+            tmp_path / "run",
+            small_config,
+            "cpu",
+            quiet=True,
+            backbone=tmp_path / "backbone",
+            train_backbone=True,
+        )
+    assert caught.value.field == "backbone"
+    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "run").exists()
 
 
 # -- The network that comes as a package -----------------------------------------------------------------------------
