@@ -89,6 +89,8 @@ class Train:
     """Random seed of the weights and of the order of the samples."""
     device: str = "auto"
     """Torch device, such as cpu or cuda."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass: bfloat16 where the device is quick in it, by default."""
     eval_every: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
     """Measure the checkpoint in simulation every so many steps, on scenes that no suite has: `success.png` shows how it
     went, and `best_model` is the checkpoint with most successes."""
@@ -105,9 +107,11 @@ class Train:
         # soon as anything else wants a core.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from autoarm.training.config import Augmentation
+        from autoarm.training.precision import fast_dtype
         from autoarm.training.presets import preset
-        from autoarm.training.run import train
+        from autoarm.training.run import find_device, train
 
+        device = find_device(self.device)
         config = preset(
             self.preset,
             self.steps,
@@ -123,12 +127,13 @@ class Train:
             seed=self.seed,
             shares=self.shares,
             average=self.average,
+            dtype=fast_dtype(device) if self.dtype == "auto" else self.dtype,
         )
         folder = train(
             self.dataset,
             self.out,
             config,
-            self.device,
+            device,
             self.save_every,
             backbone=self.backbone,
             train_backbone=self.train_backbone,

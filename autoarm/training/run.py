@@ -68,7 +68,7 @@ def train(
         InvalidFileError: If the dataset or an earlier run in `out` cannot be used.
         InvalidInputError: If an option is wrong.
     """
-    device = _device(device)
+    device = find_device(device)
     weights, origin = None, None
     if backbone is not None:
         weights, origin = load_backbone(backbone), made_by(backbone)
@@ -168,7 +168,8 @@ def describe_backbone(config: TrainConfig, origin: str | None) -> str:
     return RANDOM if named is None else IMAGENET if "IMAGENET" in named else str(named)
 
 
-def _device(name: str) -> str:
+def find_device(name: str) -> str:
+    """The device of a name; `auto` is a GPU where there is one. Raises `InvalidInputError` if torch cannot use it."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
