@@ -41,6 +41,11 @@ class JoinedFrames:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As if they were one array."""
+        return len(self), *self._parts[0].shape[1:]
+
     def __getitem__(self, place: tuple[NDArray[np.int64], int]) -> Frames:
         """One camera's frames of some rows, `(rows, h, w, 3)`."""
         rows, camera = place

@@ -39,19 +39,20 @@ def augment_images(images: Tensor, options: Augmentation, background: Background
     if options.warp:
         images = warp_images(images, options.warp)
     if options.shift:
-        images = shift_images(images, torch.randint(-options.shift, options.shift + 1, (len(images), 2)))
+        shifts = torch.randint(-options.shift, options.shift + 1, (len(images), 2), device=images.device)
+        images = shift_images(images, shifts)
     if options.blur:
         images = blur_images(images, options.blur)
     if options.image_noise:
-        images = images + options.image_noise * torch.rand(len(images), 1, 1, 1) * torch.randn_like(images)
+        images = images + options.image_noise * _rand(images, len(images), 1, 1, 1) * torch.randn_like(images)
     return images.clamp(0, 1)
 
 
 def change_colours(images: Tensor, most: float) -> Tensor:
     """Brightness, contrast and each colour channel of every image, changed by up to this share."""
     count, low, high = len(images), 1 - most, 1 + most
-    gain = torch.empty(count, 1, 1, 1).uniform_(low, high) * torch.empty(count, 3, 1, 1).uniform_(low, high)
-    contrast = torch.empty(count, 1, 1, 1).uniform_(low, high)
+    gain = _uniform(images, low, high, count, 1, 1, 1) * _uniform(images, low, high, count, 3, 1, 1)
+    contrast = _uniform(images, low, high, count, 1, 1, 1)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return ((images - mean) * contrast + mean) * gain
 
@@ -61,38 +62,41 @@ def repaint_background(images: Tensor, background: Background, share: float) -> 
 
     What moves (arm, cube) stays; shadows and edges, which are mixtures, are mixed likewise.
     """
-    count, _, height, width = images.shape
+    count = len(images)
+    background = background.to(images.device)
     segments = background.segments
-    colours = torch.rand(count, len(segments), 3)
+    colours = _rand(images, count, len(segments), 3)
     # From the same surface in a slightly other colour to anything.
-    strength = torch.rand(count, len(segments), 1)
+    strength = _rand(images, count, len(segments), 1)
     means = torch.einsum("shw,chw->sc", segments, background.picture) / segments.sum(dim=(1, 2))[:, None]
     offsets = torch.einsum("bsc,shw->bchw", strength * (colours - means), segments)
     strengths = torch.einsum("bsc,shw->bchw", strength, segments)
-    grain = textures(count, height, width) * torch.rand(count, 1, 1, 1) * 0.5 * strengths
+    grain = textures(images) * _rand(images, count, 1, 1, 1) * 0.5 * strengths
     still = 1 - background.moving(images)
-    chosen = (torch.rand(count, 1, 1, 1) < share).float()
+    chosen = (_rand(images, count, 1, 1, 1) < share).float()
     return images + chosen * still * (offsets + grain)
 
 
-def textures(count: int, height: int, width: int) -> Tensor:
-    """Random patterns `(count, 3, height, width)` of mean 0, a few standard deviations of which reach 1."""
-    total = torch.zeros(count, 3, height, width)
+def textures(images: Tensor) -> Tensor:
+    """Random patterns, one for each image and as large, of mean 0, a few standard deviations of which reach 1."""
+    count, _, height, width = images.shape
+    total = torch.zeros_like(images)
     for side in _TEXTURE_SIZES:
-        grid = torch.randn(count, 3, side, side) * torch.rand(count, 1, 1, 1)
+        grid = _randn(images, count, 3, side, side) * _rand(images, count, 1, 1, 1)
         total += functional.interpolate(grid, (height, width), mode="bilinear", align_corners=False)
     return total / math.sqrt(len(_TEXTURE_SIZES))
 
 
 def mix_colours(images: Tensor, most: float) -> Tensor:
     """Every colour channel a mixture of all three, by a random matrix this far from the identity."""
-    matrices = torch.eye(3) + most * torch.rand(len(images), 1, 1) * torch.randn(len(images), 3, 3)
+    count = len(images)
+    matrices = torch.eye(3, device=images.device) + most * _rand(images, count, 1, 1) * _randn(images, count, 3, 3)
     return torch.einsum("bij,bjhw->bihw", matrices, images)
 
 
 def light_fields(images: Tensor, most: float) -> Tensor:
     """Factors `(b, 1, h, w)` that vary smoothly over the image, as light from another side does."""
-    grid = torch.randn(len(images), 1, _FIELD, _FIELD) * most
+    grid = _randn(images, len(images), 1, _FIELD, _FIELD) * most
     return functional.interpolate(grid, images.shape[-2:], mode="bicubic", align_corners=True).exp()
 
 
@@ -102,11 +106,12 @@ def warp_images(images: Tensor, most: float) -> Tensor:
     All corners move together (the camera turned), each by itself (moved), and about the middle (rolled, nearer).
     """
     count, _, height, width = images.shape
-    roll, scale = (torch.empty(count).uniform_(-most, most) for _ in range(2))
-    together = torch.empty(count, 2).uniform_(-most, most)
-    own = torch.empty(count, 2, 2).uniform_(-most, most) / 2
+    roll, scale = (_uniform(images, -most, most, count) for _ in range(2))
+    together = _uniform(images, -most, most, count, 2)
+    own = _uniform(images, -most, most, count, 2, 2) / 2
     aspect = width / height
-    x, y = torch.meshgrid(torch.linspace(-1, 1, width), torch.linspace(-1, 1, height), indexing="xy")
+    columns, rows = (torch.linspace(-1, 1, side, device=images.device) for side in (width, height))
+    x, y = torch.meshgrid(columns, rows, indexing="xy")
     u, v = x[None] * aspect, y[None]
     cos, sin = (torch.cos(roll) * (1 + scale))[:, None, None], (torch.sin(roll) * (1 + scale))[:, None, None]
     # A perspective view: the divisor grows along a random direction.
@@ -134,7 +139,7 @@ def shift_images(images: Tensor, shifts: Tensor) -> Tensor:
 def blur_images(images: Tensor, share: float) -> Tensor:
     """This share of the images blurred, as out of focus, by a box of three pixels."""
     blurred = functional.avg_pool2d(functional.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return torch.where(torch.rand(len(images), 1, 1, 1) < share, blurred, images)
+    return torch.where(_rand(images, len(images), 1, 1, 1) < share, blurred, images)
 
 
 def augment_state(state: Tensor, options: Augmentation) -> Tensor:
@@ -142,7 +147,7 @@ def augment_state(state: Tensor, options: Augmentation) -> Tensor:
     if options.state_noise:
         state = state + options.state_noise * torch.randn_like(state)
     if options.state_dropout:
-        state = state * (torch.rand(len(state), 1) >= options.state_dropout)
+        state = state * (_rand(state, len(state), 1) >= options.state_dropout)
     return state
 
 
@@ -151,3 +156,15 @@ def augment_maps(maps: list[Tensor], options: Augmentation) -> list[Tensor]:
     if not options.feature_noise:
         return maps
     return [each + options.feature_noise * each.std().detach() * torch.randn_like(each) for each in maps]
+
+
+def _rand(like: Tensor, *shape: int) -> Tensor:
+    return torch.rand(shape, device=like.device)
+
+
+def _randn(like: Tensor, *shape: int) -> Tensor:
+    return torch.randn(shape, device=like.device)
+
+
+def _uniform(like: Tensor, low: float, high: float, *shape: int) -> Tensor:
+    return torch.empty(shape, device=like.device).uniform_(low, high)

@@ -28,6 +28,10 @@ class Background:
     picture: Tensor
     segments: Tensor
 
+    def to(self, device: torch.device) -> Background:
+        """The same on a device."""
+        return Background(self.picture.to(device), self.segments.to(device))
+
     def moving(self, images: Tensor) -> Tensor:
         """Which pixels of images `(b, 3, h, w)` show something else, `(b, 1, h, w)`, from 0 to 1 with soft edges."""
         difference = (images - self.picture).abs().amax(dim=1, keepdim=True)

@@ -59,6 +59,7 @@ class ChunkDataset:
         self._samples = np.flatnonzero(np.isin(episodes, numbers[np.arange(used) * len(numbers) // used]))
 
         self._starts = np.cumsum([0, *(datasets or [len(states)])])
+        self._kept: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -97,13 +98,29 @@ class ChunkDataset:
         """The images of a batch: float `(b, 3, h, w)` in 0..1 for each camera."""
         return {f"observation.images.{camera}": self._camera(indices, camera) for camera in self._cameras}
 
+    @property
+    def frame_bytes(self) -> int:
+        """Size of the frames of all samples."""
+        return len(self) * len(self._cameras) * int(np.prod(self._frames.shape[2:]))
+
+    def keep_on(self, device: torch.device) -> None:
+        """Keep the frames in a device's memory, as bytes: they become floats there, where batches are wanted."""
+        self._kept = {
+            camera: torch.from_numpy(np.ascontiguousarray(self._frames[self._samples, slot])).to(device)
+            for slot, camera in enumerate(spec.CAMERAS)
+            if camera in self._cameras
+        }
+
     def background(self, camera: str) -> Background:
         """What stands still in a camera's images, of samples from the first to the last."""
         chosen = self._samples[np.unique(np.linspace(0, len(self) - 1, _BACKGROUND_FRAMES).astype(int))]
         return find_background(self._frames[chosen, spec.CAMERAS.index(camera)])
 
     def _camera(self, indices: NDArray[np.int64], camera: str) -> Tensor:
-        pixels = torch.from_numpy(
-            np.ascontiguousarray(self._frames[self._samples[indices], spec.CAMERAS.index(camera)])
-        )
+        if camera in self._kept:
+            kept = self._kept[camera]
+            pixels = kept[torch.from_numpy(indices).to(kept.device)]
+        else:
+            slot = spec.CAMERAS.index(camera)
+            pixels = torch.from_numpy(np.ascontiguousarray(self._frames[self._samples[indices], slot]))
         return pixels.permute(0, 3, 1, 2).float() / 255.0

@@ -22,7 +22,7 @@ from autoarm.training.backbone import load_backbone, load_into, made_by
 from autoarm.training.config import TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
 from autoarm.training.features import backbone_of, digest_of
-from autoarm.training.footprint import check_memory
+from autoarm.training.footprint import check_memory, training_bytes
 from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.schedule import Progress
 from autoarm.training.success_curve import Measure, run_measured
@@ -109,6 +109,8 @@ def train(
             config.demonstrations,
             [len(part) for part in parts],
         )
+        if torch.device(device).type == "cuda":
+            _keep_frames(data, config, device)
         digests = [dataset_digest(folder) for folder in folders]
         digest = joint_digest(digests)
         began = describe_backbone(config, origin)
@@ -132,6 +134,13 @@ def train(
             return trainer.run(trained, save_every, computed=computed)
         options = {"progress": trained, "save_every": save_every, "computed": computed}
         return run_measured(trainer, out, measure_every, measure, **options)
+
+
+def _keep_frames(data: ChunkDataset, config: TrainConfig, device: str) -> None:
+    """Keep the frames in a GPU's memory if they leave room for a step: moving them there takes half of one."""
+    free, _ = torch.cuda.mem_get_info(device)
+    if data.frame_bytes + training_bytes(config) < free:
+        data.keep_on(torch.device(device))
 
 
 Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]

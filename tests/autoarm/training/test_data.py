@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from autoarm.data.frames import JoinedFrames
 from autoarm.training.data import ChunkDataset
 from gym_autoarm.errors import InvalidInputError
 
@@ -34,3 +35,18 @@ def test_fewer_demonstrations_are_spread_over_the_dataset() -> None:
     for wrong in (0, 11):
         with pytest.raises(InvalidInputError, match="from 1 to 10"):
             ChunkDataset(frames, joints, joints, np.repeat(np.arange(10), 5), 8, demonstrations=wrong)
+
+
+def test_kept_frames_are_the_frames() -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.integers(0, 256, (count, 2, 8, 12, 3), np.uint8) for count in (20, 10)]
+    joints = np.zeros((30, 6), np.float32)
+    for cameras in (("top", "lateral"), ("lateral",)):
+        data = ChunkDataset(JoinedFrames(parts), joints, joints, np.repeat(np.arange(6), 5), 2, cameras, 3, [20, 10])
+        places = rng.integers(0, len(data), 9)
+        before = data.images(places)
+        data.keep_on(torch.device("cpu"))
+        after = data.images(places)
+        assert before.keys() == after.keys() == {f"observation.images.{camera}" for camera in cameras}
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
+        assert data.frame_bytes == len(data) * len(cameras) * 8 * 12 * 3
