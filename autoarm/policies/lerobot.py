@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -294,13 +295,25 @@ def renamed_features(names: list[str], preprocessor: dict[str, Any]) -> list[str
 
 
 def _read_config(folder: Path) -> PreTrainedConfig:
-    with _reporting(folder / CONFIG):
+    with _reporting(folder / CONFIG), _nothing_left_behind():
         config: PreTrainedConfig = PreTrainedConfig.from_pretrained(folder)
     if config.use_peft:
         raise InvalidFileError(
             "an adapter, not a policy", file=folder / CONFIG, field="use_peft", cure="merge it first"
         )
     return config
+
+
+@contextlib.contextmanager
+def _nothing_left_behind() -> Iterator[None]:
+    """LeRobot copies every configuration that it reads to a temporary file, and never removes it."""
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = usual
 
 
 def _check_device(device: str) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,13 @@ def test_a_damaged_checkpoint_says_which_file(copied, damage, said):
         LeRobotPolicy(copied, image_size=IMAGE_SIZE)
     assert said in str(caught.value)
     assert not (copied / "ran").exists()
+
+
+def test_reading_leaves_no_temporary_files(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    LeRobotPolicy(saved)
+    assert not list(tmp_path.iterdir())
+    assert tempfile.gettempdir() == str(tmp_path)
 
 
 def test_a_file_is_no_checkpoint(tmp_path):
