@@ -262,7 +262,7 @@ def test_a_damaged_checkpoint_says_which_file(copied, damage, said):
 
 def test_reading_leaves_no_temporary_files(saved, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    LeRobotPolicy(saved)
+    LeRobotPolicy(saved, image_size=IMAGE_SIZE)
     assert not list(tmp_path.iterdir())
     assert tempfile.gettempdir() == str(tmp_path)
 
