@@ -91,9 +91,16 @@ def every_use(bench: Bench, attempt: Callable[[int], None]) -> int:
 
 @pytest.fixture(autouse=True)
 def _handlers_come_back() -> Iterator[None]:
+    """Every test begins with the usual handlers: begun by `nohup`, or in the background, a process has others."""
     before = [signal.getsignal(number) for number in ENDING]
+    usual = [signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL]
+    for number, handler in zip(ENDING, usual, strict=True):
+        signal.signal(number, handler)
     yield
-    assert [signal.getsignal(number) for number in ENDING] == before
+    found = [signal.getsignal(number) for number in ENDING]
+    for number, handler in zip(ENDING, before, strict=True):
+        signal.signal(number, handler)
+    assert found == usual
 
 
 @pytest.mark.parametrize("release", [True, False])
