@@ -44,7 +44,7 @@ def augment_images(images: Tensor, options: Augmentation, background: Background
     if options.blur:
         images = blur_images(images, options.blur)
     if options.image_noise:
-        images = images + options.image_noise * _rand(images, len(images), 1, 1, 1) * torch.randn_like(images)
+        images = images + options.image_noise * torch.randn_like(images)
     return images.clamp(0, 1)
 
 

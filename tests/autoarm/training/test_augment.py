@@ -32,6 +32,14 @@ def test_changed_images_are_images(colour: float, noise: float, shift: int) -> N
     assert not torch.equal(changed, images)
 
 
+def test_noise_on_images_has_the_deviation_that_was_asked_for_in_every_image() -> None:
+    torch.manual_seed(0)
+    images = torch.full((6, 3, 40, 40), 0.5)
+    noise = augment_images(images, Augmentation(image_noise=0.05)) - images
+    for own in noise:
+        assert float(own.std()) == pytest.approx(0.05, rel=0.05)
+
+
 def test_hidden_states_are_the_mean() -> None:
     torch.manual_seed(0)
     state = torch.randn(4000, 6)
