@@ -116,15 +116,12 @@ class Collect:
 
     def _record_expert(self) -> int:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from autoarm.commands.progress import episode_bar
         from autoarm.data.collect import collect
 
         console = Console(stderr=True)
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        bar = Progress(*columns, console=console, transient=True)
-        with bar:
-            task = bar.add_task("episodes", total=None)
+        with episode_bar(console) as recorded:
             collected = collect(
                 self.out,
                 spots=self.spots,
@@ -138,7 +135,7 @@ class Collect:
                 area=area_of(self.area),
                 vary=self.vary,
                 base=self.scene.load(),
-                on_progress=lambda done, wanted: bar.update(task, completed=done, total=wanted),
+                on_progress=recorded,
             )
         episodes = collected.collection.episodes
         if collected.kept:

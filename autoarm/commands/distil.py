@@ -36,8 +36,8 @@ class Distil:
 
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from autoarm.commands.progress import show_training
         from autoarm.runtime.files import check_writable
-        from autoarm.training import schedule
         from autoarm.training.backbone import RECORD
         from autoarm.training.distillation import DistilConfig, distil
 
@@ -54,13 +54,7 @@ class Distil:
             def decoded(done: int, total: int) -> None:
                 bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
 
-            def trained(now: schedule.Progress) -> None:
-                note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
-                bars.update(training, completed=now.step, note=note)
-                if not bars.console.is_terminal and now.step % 100 == 0:
-                    print(note, flush=True)  # a log file has no use for bars
-
-            record = distil(self.dataset, self.out, config, decoded=decoded, trained=trained)
+            record = distil(self.dataset, self.out, config, decoded=decoded, trained=show_training(bars, training))
         shares = " and ".join(f"{share:.0%}" for share in record["explained"])
         print(f"backbone: {self.out} (gives {shares} of the variance of the network's two maps)")
         return 0

@@ -50,8 +50,8 @@ class Pretrain:
 
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from autoarm.commands.progress import show_training
         from autoarm.runtime.files import check_writable
-        from autoarm.training import schedule
         from autoarm.training.backbone import RECORD
         from autoarm.training.config import Augmentation
         from autoarm.training.pretraining import PretrainConfig, pretrain
@@ -80,13 +80,7 @@ class Pretrain:
             def rendered(done: int, total: int) -> None:
                 bars.update(drawing, completed=done, note=f"{done}/{total} scenes")
 
-            def trained(now: schedule.Progress) -> None:
-                note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
-                bars.update(training, completed=now.step, note=note)
-                if not bars.console.is_terminal and now.step % 100 == 0:
-                    print(note, flush=True)  # a log file has no use for bars
-
-            record = pretrain(self.out, config, self.workers, rendered, trained)
+            record = pretrain(self.out, config, self.workers, rendered, show_training(bars, training))
         errors = record["held_out"]
         print(f"backbone: {self.out} (held-out scenes: cube {errors['cube_mm']} mm, gripper {errors['grasp_mm']} mm)")
         return 0

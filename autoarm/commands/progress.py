@@ -1,16 +1,21 @@
-"""What the commands that run episodes show while they run and when they are interrupted."""
+"""What long commands show while they run and when they are interrupted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from autoarm.evaluation.engine import Progress as Done
+    from autoarm.training.schedule import Progress as Steps
+
+_LOG_EVERY: Final = 100
+"""Steps of training between the lines of a log file."""
 
 
 @contextmanager
@@ -33,6 +38,28 @@ def progress_bar(name: str, console: Console) -> Iterator[Callable[[Done], None]
             bar.update(task, completed=done.done, description=f"{what}, {successes} succeeded")
 
         yield advance
+
+
+@contextmanager
+def episode_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar of recorded episodes, and what moves it: how many there are, and how many are wanted."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("episodes", total=None)
+        yield lambda done, wanted: bar.update(task, completed=done, total=wanted)
+
+
+def show_training(bars: Progress, task: TaskID) -> Callable[[Steps], None]:
+    """What moves a bar of training; where there is no terminal it prints a line now and then."""
+
+    def show(now: Steps) -> None:
+        bars.update(task, completed=now.step, note=now.note)
+        if not bars.console.is_terminal and now.step % _LOG_EVERY == 0:
+            print(now.note, flush=True)  # a log file has no use for bars
+
+    return show
 
 
 @contextmanager

@@ -34,14 +34,11 @@ class Restage:
     def run(self) -> int:
         """Draw, and say what there is."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from autoarm.commands.progress import episode_bar
         from autoarm.data.restage import restage
 
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        with bar:
-            task = bar.add_task("episodes", total=None)
+        with episode_bar(Console(stderr=True)) as recorded:
             collected = restage(
                 self.dataset,
                 self.out,
@@ -49,7 +46,7 @@ class Restage:
                 copies=self.copies,
                 seed=self.seed,
                 workers=self.workers,
-                on_progress=lambda done, wanted: bar.update(task, completed=done, total=wanted),
+                on_progress=recorded,
             )
         episodes = collected.collection.episodes
         print(f"{len(episodes)} episodes, {sum(episode.frames for episode in episodes)} frames: {collected.folder}")

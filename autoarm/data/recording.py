@@ -64,6 +64,11 @@ def finish_episode(folder: Path, partial: Path, index: int, record: EpisodeRecor
     folder.rename(episode_folder(partial, index))
 
 
+def usual_workers() -> int:
+    """Processes that record or draw where nobody says how many: one for each core, up to four."""
+    return min(os.cpu_count() or 1, 4)
+
+
 def record_episodes(
     partial: Path, indices: list[int], settings: CollectionSettings, workers: int | None = None
 ) -> Iterator[int]:
@@ -72,8 +77,7 @@ def record_episodes(
     Raises:
         AutoArmError: If the expert keeps failing, or a process was killed.
     """
-    if workers is None:
-        workers = min(os.cpu_count() or 1, 4)
+    workers = usual_workers() if workers is None else workers
     if min(workers, len(indices)) <= 1:
         recorder = _Recorder(partial, settings)
         try:

@@ -19,7 +19,7 @@ from autoarm.data.collect import Collected, assemble, new_collection
 from autoarm.data.collection import CollectionSettings, EpisodeRecord, Restaged
 from autoarm.data.dataset import Demonstration, demonstrations, read_collection
 from autoarm.data.frames import dataset_digest
-from autoarm.data.recording import UNFINISHED, create_dataset, finish_episode, frame, quiet
+from autoarm.data.recording import UNFINISHED, create_dataset, finish_episode, frame, quiet, usual_workers
 from autoarm.runtime.tasks import run_tasks
 from gym_autoarm import ENV_ID
 from gym_autoarm.env import PickIntoBoxEnv
@@ -73,7 +73,7 @@ def restage(
     restaged = Restaged(sha256=dataset_digest(Path(source)), copies=copies, seed=seed)
     changes = {"restaged": restaged, "vary": check_variations((*collection.settings.vary, *names))}
     settings = collection.settings.model_copy(update=changes)
-    processes = min(os.cpu_count() or 1, 4) if workers is None else workers
+    processes = usual_workers() if workers is None else workers
 
     def record(folder: Path, todo: list[int]) -> Iterator[None]:
         start = partial(_Restager, Path(source), folder, settings, tuple(names))

@@ -22,13 +22,11 @@ from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.rng import Streams, keyed_stream, stream
 from gym_autoarm.sampling import HOME_NOISE, draw_start
 from gym_autoarm.scene import HOME, LATERAL, RGB, TOP, Box, Camera, Cube, Distractor, Light, Scene, Shape
+from gym_autoarm.variation import UNFOLDING, is_free
 
 _INSIDE: Final = 0.002
 """Metres from the border of the hull from which a point is inside it: on the border it would be hard to say."""
-_DISTRACTOR_TO_CUBE: Final = 0.072
-"""Metres between their middles: beyond the open jaws, wherever they come down."""
 _DISTRACTOR_TO_DISTRACTOR: Final = 0.046
-_DISTRACTOR_TO_BOX: Final = 0.03
 _DISTRACTOR_SHAPES: Final[tuple[Shape, ...]] = ("cube", "cylinder", "sphere")
 _DISTRACTOR_COLOURS: Final[tuple[RGB, ...]] = (
     (0.13, 0.50, 0.22),
@@ -38,9 +36,6 @@ _DISTRACTOR_COLOURS: Final[tuple[RGB, ...]] = (
     (0.15, 0.15, 0.16),
 )
 """None is the cube's red: which one is meant can be seen."""
-_UNFOLDING: Final = {"shoulder_lift": 1.0, "elbow_flex": -1.0, "wrist_flex": -1.0}
-"""Directions in which these joints leave the folded start: up and away from table, box and base. The others turn either
-way."""
 _TRIES: Final = 10_000
 _STREAMS: Final = {1: stream, 2: keyed_stream}
 
@@ -135,7 +130,7 @@ def _start(most: float, rng: Streams) -> tuple[float, ...]:
     start = list(HOME)
     if most:
         for place, joint in enumerate(spec.JOINTS[spec.ARM]):
-            side = _UNFOLDING.get(joint) or float(rng("suite", "start side", joint).choice((-1.0, 1.0)))
+            side = UNFOLDING.get(joint) or float(rng("suite", "start side", joint).choice((-1.0, 1.0)))
             start[place] += side * float(rng("suite", "start", joint).uniform(most / 2, most))
     return draw_start(rng("arm", "start"), start, HOME_NOISE)
 
@@ -184,20 +179,12 @@ def _distractors(suite: Suite, scene: Scene, count: int, streams: Streams) -> tu
         if len(placed) == count:
             return tuple(placed)
         point = (float(rng.uniform(*suite.area.x)), float(rng.uniform(*suite.area.y)))
-        if _is_free(point, scene, placed):
+        if is_free(point, scene, placed, _DISTRACTOR_TO_DISTRACTOR):
             kind = streams("suite", "distractor", len(placed))
             shape = _DISTRACTOR_SHAPES[int(kind.integers(len(_DISTRACTOR_SHAPES)))]
             colour = _DISTRACTOR_COLOURS[int(kind.integers(len(_DISTRACTOR_COLOURS)))]
             placed.append(Distractor(*point, float(kind.uniform(-45.0, 45.0)), shape=shape, colour=colour))
     raise InvalidInputError(f"there is no room for {count}", field="distractors", cure="ask for fewer")
-
-
-def _is_free(point: Point, scene: Scene, placed: list[Distractor]) -> bool:
-    box = scene.box
-    beside = max(abs(point[0] - box.x), abs(point[1] - box.y)) - box.inner / 2
-    apart = all(math.dist(point, (other.x, other.y)) >= _DISTRACTOR_TO_DISTRACTOR for other in placed)
-    clear = math.dist(point, (scene.cube.x, scene.cube.y)) >= _DISTRACTOR_TO_CUBE
-    return clear and apart and beside >= _DISTRACTOR_TO_BOX
 
 
 def _signed(streams: Streams, name: str, low: float, high: float) -> float:

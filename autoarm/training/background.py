@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+_FRAMES: Final = 300
 _SEGMENTS: Final = 4
 _MOVING: Final = 0.06
 """Difference from the background, in units of the full range, from which a pixel shows something that moves."""
@@ -37,6 +38,11 @@ class Background:
         difference = (images - self.picture).abs().amax(dim=1, keepdim=True)
         # A pixel on an edge is a mixture: half of the threshold is nothing, and one and a half all of it.
         return ((difference / _MOVING) - 0.5).clamp(0, 1)
+
+
+def background_rows(count: int) -> NDArray[np.int64]:
+    """Which of so many frames a background is found from: some, from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, _FRAMES).astype(np.int64))
 
 
 def find_background(frames: NDArray[np.uint8]) -> Background:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import torch
@@ -12,11 +11,9 @@ from torch import Tensor
 
 from autoarm.data.chunks import chunk_indices, episode_ends
 from autoarm.data.frames import JoinedFrames
-from autoarm.training.background import Background, find_background
+from autoarm.training.background import Background, background_rows, find_background
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
-
-_BACKGROUND_FRAMES: Final = 300
 
 
 class ChunkDataset:
@@ -113,7 +110,7 @@ class ChunkDataset:
 
     def background(self, camera: str) -> Background:
         """What stands still in a camera's images, of samples from the first to the last."""
-        chosen = self._samples[np.unique(np.linspace(0, len(self) - 1, _BACKGROUND_FRAMES).astype(int))]
+        chosen = self._samples[background_rows(len(self))]
         return find_background(self._frames[chosen, spec.CAMERAS.index(camera)])
 
     def _camera(self, indices: NDArray[np.int64], camera: str) -> Tensor:

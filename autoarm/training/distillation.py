@@ -28,7 +28,7 @@ from autoarm.policies.track import track_of_dataset
 from autoarm.policies.trained_on import DISTILLED, DISTILLED_FURTHER
 from autoarm.training.augment import augment_images
 from autoarm.training.backbone import save_backbone
-from autoarm.training.background import find_background
+from autoarm.training.background import background_rows, find_background
 from autoarm.training.calibration import calibrate_batch_norm
 from autoarm.training.config import Augmentation, Phase
 from autoarm.training.fitting import fit
@@ -41,7 +41,6 @@ from gym_autoarm import spec
 _LAYERS: Final = {"layer3": 256, "layer4": 512}
 """The ResNet's layers of the teacher's strides, and their channels."""
 _CALIBRATION: Final = 256
-_BACKGROUND: Final = 300
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class _Student:
         self._heads = nn.ModuleList(
             nn.Conv2d(own, theirs, 1) for own, theirs in zip(_LAYERS.values(), CHANNELS, strict=True)
         )
-        some = frames[np.unique(np.linspace(0, len(frames) - 1, _BACKGROUND).astype(int))]
+        some = frames[background_rows(len(frames))]
         self._backgrounds = [find_background(some[:, camera]) for camera in range(len(spec.CAMERAS))]
         pixels = some.astype(np.float32) / 255.0
         self._mean = torch.from_numpy(pixels.mean(axis=(0, 2, 3)))[..., None, None]

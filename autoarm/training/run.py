@@ -24,6 +24,7 @@ from autoarm.training.data import ChunkDataset
 from autoarm.training.features import backbone_of, digest_of
 from autoarm.training.footprint import check_memory, training_bytes
 from autoarm.training.new_policy import new_policy, policy_config
+from autoarm.training.sampling import check_shares
 from autoarm.training.schedule import Progress
 from autoarm.training.success_curve import Measure, run_measured
 from autoarm.training.trainer import Trainer
@@ -76,10 +77,8 @@ def train(
     elif train_backbone:
         raise InvalidInputError("there is none to start from", field="train_backbone", cure="give --backbone FOLDER")
     folders = [dataset] if isinstance(dataset, Path) else list(dataset)
-    if config.shares and len(config.shares) != len(folders):
-        raise InvalidInputError(
-            f"{len(config.shares)} for {len(folders)} datasets", field="shares", cure="give one for each, or none"
-        )
+    if config.shares:
+        check_shares(config.shares, len(folders))
     infos = [check_dataset(folder) for folder in folders]
     if weights is not None:
         fields = {**config.policy, "pretrained_backbone_weights": None}
@@ -120,10 +119,9 @@ def train(
         training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
 
         def trained(now: Progress) -> None:
-            note = f"{now.step}/{now.steps}  loss {now.loss:.4f}  {now.samples_per_second:.0f} samples/s"
-            bars.update(training, completed=now.step, note=note)
+            bars.update(training, completed=now.step, note=now.note)
             if not (quiet or bars.console.is_terminal) and now.step % _LOG_EVERY == 0:
-                print(note, flush=True)  # a log file has no use for bars
+                print(now.note, flush=True)  # a log file has no use for bars
 
         computing = bars.add_task("compute features", total=None, note="", visible=False)
 

@@ -47,6 +47,16 @@ class BatchSampler:
         return self._epochs[epoch]
 
 
+def check_shares(shares: Sequence[float], datasets: int) -> None:
+    """Raise `InvalidInputError` unless there is one positive share for each dataset."""
+    if len(shares) != datasets or min(shares) <= 0:
+        raise InvalidInputError(
+            f"{' '.join(map(str, shares))} does not fit {datasets} datasets",
+            field="shares",
+            cure=f"give {datasets} positive numbers for {datasets} datasets",
+        )
+
+
 class MixedSampler:
     """Samples of several datasets that follow each other, drawn independently: first the dataset, then the sample.
 
@@ -61,12 +71,7 @@ class MixedSampler:
     """
 
     def __init__(self, counts: Sequence[int], shares: Sequence[float], batch_size: int, seed: int) -> None:
-        if len(shares) != len(counts) or min(shares) <= 0:
-            raise InvalidInputError(
-                f"{' '.join(map(str, shares))} does not fit {len(counts)} datasets",
-                field="shares",
-                cure="give one positive number for each dataset",
-            )
+        check_shares(shares, len(counts))
         self._counts, self._shares = np.array(counts), np.divide(shares, np.sum(shares))
         self._starts = np.cumsum([0, *counts])[:-1]
         self._batch_size, self._seed = batch_size, seed

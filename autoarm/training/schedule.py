@@ -17,6 +17,11 @@ class Progress:
     loss: float
     samples_per_second: float
 
+    @property
+    def note(self) -> str:
+        """All of it in a line."""
+        return f"{self.step}/{self.steps}  loss {self.loss:.4f}  {self.samples_per_second:.0f} samples/s"
+
 
 def learning_rate(step: int, phase: Phase) -> float:
     """Learning rate of a step, counted from the phase's first: linear warm-up, then a cosine to zero or a constant."""

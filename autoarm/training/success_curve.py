@@ -82,17 +82,12 @@ def run_measured(trainer: Trainer, out: Path, every: int, measure: Measure, **op
             point = Point(step=trainer.step, successes=successes, episodes=episodes)
             curve = SuccessCurve(points=(*curve.points, point))
             if curve.best == point:
-                replace_folder(out / BEST_FOLDER, partial(_copy, checkpoint))
+                replace_folder(out / BEST_FOLDER, partial(shutil.copytree, checkpoint, dirs_exist_ok=True))
             write_text(path, curve.model_dump_json(indent=1) + "\n")
             _draw(curve, out / "success")
         if trainer.step >= steps:
             return checkpoint
         trainer.run(until=min(steps, (trainer.step // every + 1) * every), **options)
-
-
-def _copy(source: Path, folder: Path) -> None:
-    for file in source.iterdir():
-        shutil.copy2(file, folder / file.name)
 
 
 def _draw(curve: SuccessCurve, stem: Path) -> None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
@@ -35,11 +35,12 @@ _SIZES: Final = (0.022, 0.043)
 """Metres: what the gripper holds and the expert grasps."""
 _DISTRACTOR_SIZES: Final = (0.020, 0.040)
 _MOST_DISTRACTORS: Final = 3
-_DISTRACTOR_SHAPES: Final[tuple[Shape, ...]] = ("cube", "cylinder", "sphere")
+_DISTRACTOR_SHAPES: Final[tuple[Shape, ...]] = get_args(Shape)
+# The frozen suites' distractors rest on these two, and their starts on `UNFOLDING`: neither may change.
 _DISTRACTOR_TO_CUBE: Final = 0.072
 """Metres between their middles: beyond the open jaws, wherever they come down."""
-_DISTRACTOR_TO_DISTRACTOR: Final = 0.05
 _DISTRACTOR_TO_BOX: Final = 0.03
+_DISTRACTOR_TO_DISTRACTOR: Final = 0.05
 _TRIES: Final = 1000
 _NOT_RED: Final = (0.08, 0.92)
 """Hues that distractors have: the usual cube's red, 0, is told from them."""
@@ -50,7 +51,7 @@ _CAMERA_OFFSET: Final = 0.05
 _CAMERA_ROLL: Final = 5.0
 _BOX_OFFSET: Final = 0.07
 _START: Final = 45.0
-_UNFOLDING: Final = {"shoulder_lift": 1.0, "elbow_flex": -1.0, "wrist_flex": -1.0}
+UNFOLDING: Final = {"shoulder_lift": 1.0, "elbow_flex": -1.0, "wrist_flex": -1.0}
 """Directions in which these joints leave the folded start: up and away from table, box and base. The others turn either
 way."""
 _NOISE: Final = 16.0
@@ -122,8 +123,8 @@ def _start(scene: Scene, rng: Streams) -> Scene:
     start = list(scene.start)
     for place, joint in enumerate(spec.JOINTS[spec.ARM]):
         draw = rng("start", joint)
-        low = 0.0 if joint in _UNFOLDING else -_START
-        start[place] += _UNFOLDING.get(joint, 1.0) * float(draw.uniform(low, _START))
+        low = 0.0 if joint in UNFOLDING else -_START
+        start[place] += UNFOLDING.get(joint, 1.0) * float(draw.uniform(low, _START))
     return replace(scene, start=tuple(float(v) for v in np.clip(start, spec.ACTION_LOW, spec.ACTION_HIGH)))
 
 
@@ -176,16 +177,19 @@ def _distractors(scene: Scene, rng: Streams) -> Scene:
 
 def _free_place(scene: Scene, placed: Sequence[Distractor], rng: np.random.Generator) -> tuple[float, float] | None:
     x_range, y_range = spec.WORK_AREA
-    box = scene.box
     for _ in range(_TRIES):
-        x, y = float(rng.uniform(*x_range)), float(rng.uniform(*y_range))
-        if (
-            math.dist((x, y), (scene.cube.x, scene.cube.y)) >= _DISTRACTOR_TO_CUBE
-            and max(abs(x - box.x), abs(y - box.y)) - box.inner / 2 >= _DISTRACTOR_TO_BOX
-            and all(math.dist((x, y), (other.x, other.y)) >= _DISTRACTOR_TO_DISTRACTOR for other in placed)
-        ):
-            return x, y
+        point = float(rng.uniform(*x_range)), float(rng.uniform(*y_range))
+        if is_free(point, scene, placed, _DISTRACTOR_TO_DISTRACTOR):
+            return point
     return None
+
+
+def is_free(point: tuple[float, float], scene: Scene, placed: Sequence[Distractor], apart: float) -> bool:
+    """Whether a distractor may lie at a point: clear of cube and box, and so many metres from the others placed."""
+    box = scene.box
+    beside = max(abs(point[0] - box.x), abs(point[1] - box.y)) - box.inner / 2
+    clear = math.dist(point, (scene.cube.x, scene.cube.y)) >= _DISTRACTOR_TO_CUBE
+    return clear and beside >= _DISTRACTOR_TO_BOX and all(math.dist(point, (o.x, o.y)) >= apart for o in placed)
 
 
 def _colour(rng: np.random.Generator, hues: tuple[float, float] = (0.0, 1.0)) -> RGB:
