@@ -8,6 +8,7 @@ OUT/state/                     optimiser and random state of the newest checkpoi
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ def save_state(
     for index, slots in state["state"].items():
         tensors |= {f"optimizer/{index}/{slot}": value.clone().contiguous() for slot, value in slots.items()}
     tensors["random"] = torch.get_rng_state()
+    if (device := _device_of(weights.values())).type == "cuda":
+        tensors["random on the GPU"] = torch.cuda.get_rng_state(device)
 
     def fill(temporary: Path) -> None:
         save_file(tensors, temporary / "state.safetensors")
@@ -92,6 +95,9 @@ def load_state(
         if average is not None:
             average.load({name[8:]: value for name, value in tensors.items() if name.startswith("average/")})
         torch.set_rng_state(tensors["random"])
+        device = _device_of(model.parameters())
+        if device.type == "cuda" and "random on the GPU" in tensors:
+            torch.cuda.set_rng_state(tensors["random on the GPU"], device)
         if optimizer is None:
             return
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -105,6 +111,10 @@ def load_state(
         raise InvalidFileError(
             f"cannot be continued from: {error}", file=folder, cure="delete it to start over"
         ) from error
+
+
+def _device_of(tensors: Iterable[Tensor]) -> torch.device:
+    return next(iter(tensors)).device
 
 
 def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:

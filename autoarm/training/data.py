@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from autoarm.data.chunks import chunk_indices, episode_ends
 from autoarm.data.frames import JoinedFrames
 from autoarm.training.background import Background, background_rows, find_background
+from autoarm.training.rows import Rows
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -29,9 +31,14 @@ class ChunkDataset:
         demonstrations: Episodes to use, evenly spread; None for all.
         datasets: Frames of each dataset, where there are several.
 
+    Attributes:
+        frames: Each camera's frames of the samples, uint8 `(n, h, w, 3)`.
+
     Raises:
         InvalidInputError: If there are fewer episodes than `demonstrations`.
     """
+
+    frames: dict[str, Rows]
 
     def __init__(
         self,
@@ -56,7 +63,7 @@ class ChunkDataset:
         self._samples = np.flatnonzero(np.isin(episodes, numbers[np.arange(used) * len(numbers) // used]))
 
         self._starts = np.cumsum([0, *(datasets or [len(states)])])
-        self._kept: dict[str, Tensor] = {}
+        self.to(torch.device("cpu"))
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -93,31 +100,25 @@ class ChunkDataset:
 
     def images(self, indices: NDArray[np.int64]) -> dict[str, Tensor]:
         """The images of a batch: float `(b, 3, h, w)` in 0..1 for each camera."""
-        return {f"observation.images.{camera}": self._camera(indices, camera) for camera in self._cameras}
+        # Bytes are moved, and become floats where they are wanted.
+        pixels = {f"observation.images.{camera}": self.frames[camera][indices] for camera in self._cameras}
+        return {key: value.permute(0, 3, 1, 2).float() / 255.0 for key, value in pixels.items()}
 
-    @property
-    def frame_bytes(self) -> int:
-        """Size of the frames of all samples."""
-        return len(self) * len(self._cameras) * int(np.prod(self._frames.shape[2:]))
-
-    def keep_on(self, device: torch.device) -> None:
-        """Keep the frames in a device's memory, as bytes: they become floats there, where batches are wanted."""
-        self._kept = {
-            camera: torch.from_numpy(np.ascontiguousarray(self._frames[self._samples, slot])).to(device)
-            for slot, camera in enumerate(spec.CAMERAS)
-            if camera in self._cameras
-        }
+    def to(self, device: torch.device) -> Self:
+        """Give images on this device from now on; joints stay where they are. Returns itself."""
+        self.frames = {camera: self._rows(slot, device) for slot, camera in self._slots()}
+        return self
 
     def background(self, camera: str) -> Background:
         """What stands still in a camera's images, of samples from the first to the last."""
         chosen = self._samples[background_rows(len(self))]
         return find_background(self._frames[chosen, spec.CAMERAS.index(camera)])
 
-    def _camera(self, indices: NDArray[np.int64], camera: str) -> Tensor:
-        if camera in self._kept:
-            kept = self._kept[camera]
-            pixels = kept[torch.from_numpy(indices).to(kept.device)]
-        else:
-            slot = spec.CAMERAS.index(camera)
-            pixels = torch.from_numpy(np.ascontiguousarray(self._frames[self._samples[indices], slot]))
-        return pixels.permute(0, 3, 1, 2).float() / 255.0
+    def _slots(self) -> list[tuple[int, str]]:
+        return [(slot, camera) for slot, camera in enumerate(spec.CAMERAS) if camera in self._cameras]
+
+    def _rows(self, slot: int, device: torch.device) -> Rows:
+        def read(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+            return np.ascontiguousarray(self._frames[self._samples[rows], slot])
+
+        return Rows(read, len(self), device)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ def images_are_feature_maps(policy: Any) -> Iterator[None]:
     """Inside the block, a policy takes feature maps where it is given images."""
     holder = _holder(policy)
     before = {name: getattr(holder, name) for name in ("backbone", "resize") if hasattr(holder, name)}
-    holder.backbone = _PassThrough() if isinstance(holder.backbone, IntermediateLayerGetter) else nn.Identity()
+    holder.backbone = _MAPS_IN_A_DICT if isinstance(holder.backbone, IntermediateLayerGetter) else _MAPS
     if "resize" in before:
         holder.resize = None
     try:
@@ -58,6 +58,11 @@ def _holder(policy: Any) -> Any:
 class _PassThrough(nn.Module):
     def forward(self, maps: Tensor) -> dict[str, Tensor]:
         return {"feature_map": maps}
+
+
+# One object each: a compiled network is compiled again for another one.
+_MAPS_IN_A_DICT: Final = _PassThrough()
+_MAPS: Final = nn.Identity()
 
 
 def digest_of(weights: Mapping[str, Tensor]) -> str:

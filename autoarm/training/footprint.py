@@ -73,8 +73,15 @@ def _kept_bytes(policy: Any, config: TrainConfig, samples: int) -> int:
     return sum(size for storage, size in kept.items() if storage not in own)
 
 
-def check_memory(config: TrainConfig, device: str = "cpu") -> None:
-    """Refuse a run that will not fit into what is free on the device. Raises `InvalidInputError`."""
+def check_memory(config: TrainConfig, device: str = "cpu") -> int:
+    """Refuse a run that will not fit into what is free on the device.
+
+    Returns:
+        Estimate of the bytes that a step needs.
+
+    Raises:
+        InvalidInputError: If there are not as many.
+    """
     on_gpu = torch.device(device).type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     needed = training_bytes(config)
@@ -84,3 +91,4 @@ def check_memory(config: TrainConfig, device: str = "cpu") -> None:
             field="batch_size",
             cure="lower it, choose the preset cpu, or use a bigger machine",
         )
+    return needed

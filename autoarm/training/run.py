@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from numpy.typing import NDArray
@@ -19,10 +18,12 @@ from autoarm.data.dataset import check_dataset, joint_columns
 from autoarm.data.frames import JoinedFrames, cached_frames, dataset_digest, joint_digest
 from autoarm.policies.trained_on import IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
 from autoarm.training.backbone import load_backbone, load_into, made_by
+from autoarm.training.compiling import Compile
 from autoarm.training.config import TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
+from autoarm.training.devices import find_device
 from autoarm.training.features import backbone_of, digest_of
-from autoarm.training.footprint import check_memory, training_bytes
+from autoarm.training.footprint import check_memory
 from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.sampling import check_shares
 from autoarm.training.schedule import Progress
@@ -46,6 +47,7 @@ def train(
     command: Sequence[str] = (),
     measure: Measure | None = None,
     measure_every: int = 0,
+    compile_mode: Compile = "off",
 ) -> Path:
     """Train a policy on demonstrations; continues where an earlier call with the same arguments stopped.
 
@@ -61,6 +63,7 @@ def train(
         command: The command line, for the record.
         measure: Runs a checkpoint, now and then; see `autoarm.training.success_curve`.
         measure_every: Steps between these.
+        compile_mode: How the network is compiled; see `autoarm.training.compiling`.
 
     Returns:
         The checkpoint folder, which LeRobot loads too.
@@ -83,7 +86,7 @@ def train(
     if weights is not None:
         fields = {**config.policy, "pretrained_backbone_weights": None}
         load_into(backbone_of(new_policy(policy_config(replace(config, policy=fields), "cpu"))), weights)
-    check_memory(config, device)
+    step_bytes = check_memory(config, device)
     if describe_backbone(config, origin) == IMAGENET:
         new_policy(policy_config(config, "cpu"))  # has the weights downloaded: minutes of decoding would be in vain
     each_stats = [LeRobotDatasetMetadata(f"local/{each.resolve().name}", root=each).stats for each in folders]
@@ -108,20 +111,22 @@ def train(
             config.demonstrations,
             [len(part) for part in parts],
         )
-        if torch.device(device).type == "cuda":
-            _keep_frames(data, config, device)
         digests = [dataset_digest(folder) for folder in folders]
         digest = joint_digest(digests)
         began = describe_backbone(config, origin)
         demonstrations = [Demonstrations.of(*each) for each in zip(folders, digests, strict=True)]
         trained_on = TrainedOn(demonstrations=demonstrations[0], further=tuple(demonstrations[1:]), backbone=began)
-        trainer = Trainer(config, data, stats, out, digest, device, weights, command, origin, trained_on)
+        trainer = Trainer(
+            config, data, stats, out, digest, device, weights, command, origin, trained_on, compile_mode, step_bytes
+        )
         training = bars.add_task("train", total=config.steps, completed=trainer.step, note="")
 
         def trained(now: Progress) -> None:
             bars.update(training, completed=now.step, note=now.note)
             if not (quiet or bars.console.is_terminal) and now.step % _LOG_EVERY == 0:
-                print(now.note, flush=True)  # a log file has no use for bars
+                left = bars.tasks[training].time_remaining
+                minutes = "" if left is None else f"  {left / 60:.0f} min left"
+                print(f"{now.note}{minutes}", flush=True)  # a log file has no use for bars
 
         computing = bars.add_task("compute features", total=None, note="", visible=False)
 
@@ -132,13 +137,6 @@ def train(
             return trainer.run(trained, save_every, computed=computed)
         options = {"progress": trained, "save_every": save_every, "computed": computed}
         return run_measured(trainer, out, measure_every, measure, **options)
-
-
-def _keep_frames(data: ChunkDataset, config: TrainConfig, device: str) -> None:
-    """Keep the frames in a GPU's memory if they leave room for a step: moving them there takes half of one."""
-    free, _ = torch.cuda.mem_get_info(device)
-    if data.frame_bytes + training_bytes(config) < free:
-        data.keep_on(torch.device(device))
 
 
 Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]
@@ -173,14 +171,3 @@ def describe_backbone(config: TrainConfig, origin: str | None) -> str:
     # LeRobot's policies take ImageNet's weights, unless they are told not to.
     named = config.policy.get("pretrained_backbone_weights", "IMAGENET")
     return RANDOM if named is None else IMAGENET if "IMAGENET" in named else str(named)
-
-
-def find_device(name: str) -> str:
-    """The device of a name; `auto` is a GPU where there is one. Raises `InvalidInputError` if torch cannot use it."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidInputError(f"torch cannot use {name!r}: {error}", field="device", cure="use cpu") from error
-    return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -24,8 +25,10 @@ from autoarm.training.augment import augment_images, augment_maps, augment_state
 from autoarm.training.averaging import WeightAverage
 from autoarm.training.backbone import load_into
 from autoarm.training.calibration import calibrate_batch_norm
+from autoarm.training.compiling import Compile, compiled
 from autoarm.training.config import Phase, TrainConfig
 from autoarm.training.data import ChunkDataset
+from autoarm.training.devices import device_name
 from autoarm.training.features import (
     FeatureMaps,
     backbone_of,
@@ -37,12 +40,15 @@ from autoarm.training.folding import folded_batch_norm
 from autoarm.training.lean import lean_transformer
 from autoarm.training.new_policy import new_policy, policy_config
 from autoarm.training.processors import Pipelines, make_processors
+from autoarm.training.rows import Rows
 from autoarm.training.sampling import BatchSampler, MixedSampler, Sampler
 from autoarm.training.schedule import Progress, learning_rate
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 _CALIBRATION_BATCHES = 8
 _CALIBRATION_BATCH = 32
+_REPORT_EVERY = 10
+"""Steps between two reports of progress."""
 
 
 class Trainer:
@@ -59,6 +65,8 @@ class Trainer:
         command: The command line, for the record.
         backbone_made_by: Where `backbone` comes from, for the record.
         trained_on: What checkpoints say they were trained on.
+        compile_mode: How the network is compiled; see `autoarm.training.compiling`.
+        step_bytes: Memory that a step needs: frames and feature maps are kept on a GPU where they leave that much.
     """
 
     def __init__(
@@ -73,8 +81,12 @@ class Trainer:
         command: Sequence[str] = (),
         backbone_made_by: str | None = None,
         trained_on: TrainedOn | None = None,
+        compile_mode: Compile = "off",
+        step_bytes: int = 0,
     ) -> None:
-        self._config, self._data, self._out, self._device = config, data, out, torch.device(device)
+        self._config, self._out, self._device = config, out, torch.device(device)
+        self._data = data.to(self._device)
+        self._compile_mode, self._step_bytes = compile_mode, step_bytes
         self._dataset_digest, self._command, self._backbone_made_by = dataset_digest, list(command), backbone_made_by
         self._trained_on = trained_on
         self._identity = {"config": config.plain(), "dataset": dataset_digest}
@@ -92,7 +104,8 @@ class Trainer:
         self._samplers: dict[int, Sampler] = {}
         repainted = config.cameras if config.augmentation.repaint else ()
         self._backgrounds = {IMAGES[camera]: data.background(camera) for camera in repainted}
-        self._maps: FeatureMaps | None = None
+        self._maps: Rows | None = None
+        self._rates: dict[int, list[float]] = {}
         if backbone is not None:
             load_into(self._backbone, backbone)
         state = self._out / checkpoint.STATE_FOLDER
@@ -136,8 +149,17 @@ class Trainer:
             if self.step == first:
                 self.policy.zero_grad(set_to_none=True)  # what the last phase left would count towards the norm
                 self._optimizer = self._make_optimizer()
-            self._maps = self._compute_maps(phase.views, computed) if frozen else None
-            with folded_batch_norm(self._backbone), lean_transformer(self.policy):
+            self._keep(*self._data.frames.values())
+            self._maps = self._feature_maps(phase.views, computed) if frozen else None
+            if self._maps is not None:
+                for rows in self._data.frames.values():
+                    rows.let_go()
+                self._keep(self._maps)
+            with (
+                folded_batch_norm(self._backbone),
+                lean_transformer(self.policy),
+                compiled(self.policy, self._compile_mode),
+            ):
                 self._loop(phase, first, min(last, first + phase.steps), progress, save_every)
         self._backbone.requires_grad_(True)
         return self._out / checkpoint.POLICY_FOLDER
@@ -157,10 +179,12 @@ class Trainer:
             self.step += 1
             if self._average is not None and self.step == first + phase.steps:
                 self._average.adopt()  # what comes next builds on it
-            if progress is not None and (self.step % 10 == 0 or self.step == last):
+            if self.step % _REPORT_EVERY == 0 or self.step == last:
                 now = time.perf_counter()
                 rate = (self.step - mark) * phase.batch_size / (now - clock)
-                progress(Progress(self.step, self._config.steps, loss, rate))
+                self._rates.setdefault(first, []).append(rate)
+                if progress is not None:
+                    progress(Progress(self.step, self._config.steps, loss, rate))
                 clock, mark = now, self.step
             if self.step % save_every == 0 or self.step == last:
                 self.save()
@@ -173,6 +197,8 @@ class Trainer:
             **self._identity,
             "step": self.step,
             "seconds": round(self._seconds, 1),
+            "samples_per_second": [round(statistics.median(rates), 1) for _, rates in sorted(self._rates.items())],
+            "device": device_name(self._device),
             "threads": torch.get_num_threads(),
             "command": self._command,
             "backbone_made_by": self._backbone_made_by,
@@ -190,12 +216,15 @@ class Trainer:
             group["lr"] = rate
         if first not in self._samplers:
             self._samplers[first] = self._sampler(phase.batch_size)
-        indices = self._samplers[first].batch(self.step - first)
+        sampler, within = self._samplers[first], self.step - first
+        indices = sampler.batch(within)
         enabled = self._config.dtype == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled):
             batch = self._batch(indices)
             with images_are_feature_maps(self.policy):
                 loss, _ = self.policy.forward(batch)
+        for rows in self._data.frames.values() if self._maps is None else ():
+            rows.ahead(sampler.batch(within + 1))
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._config.clip)
@@ -219,8 +248,7 @@ class Trainer:
         else:
             views = len(self._maps) // len(self._data)
             view = torch.randint(views, (len(indices),)).numpy() if views > 1 else 0
-            stored = torch.from_numpy(self._maps[indices + view * len(self._data)]).to(self._device).float()
-            maps = list(stored.unbind(1))
+            maps = list(self._maps[indices + view * len(self._data)].float().unbind(1))
         maps = augment_maps(maps, self._config.augmentation)
         return {**batch, **dict(zip(keys, maps, strict=True))}
 
@@ -232,6 +260,18 @@ class Trainer:
             images = {key: augment_images(value, options, backgrounds.get(key)) for key, value in images.items()}
         batch = self.processors[0](images)
         return [batch[key] for key in self.policy.config.image_features]
+
+    def _keep(self, *arrays: Rows) -> None:
+        """Keep rows in a GPU's memory as long as they leave room for a step."""
+        for rows in arrays:
+            if self._device.type == "cuda" and not rows.are_kept:
+                free, _ = torch.cuda.mem_get_info(self._device)
+                if rows.nbytes + self._step_bytes < free:
+                    rows.keep()
+
+    def _feature_maps(self, views: int, computed: Callable[[int, int], None] | None) -> Rows:
+        maps = self._compute_maps(views, computed)
+        return Rows(lambda rows: maps[rows], len(maps), self._device)
 
     def _compute_maps(self, views: int, computed: Callable[[int, int], None] | None) -> FeatureMaps:
         """Maps of all samples as they are, then of all of them again in each further view, changed at random."""

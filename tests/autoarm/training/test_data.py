@@ -45,8 +45,14 @@ def test_kept_frames_are_the_frames() -> None:
         data = ChunkDataset(JoinedFrames(parts), joints, joints, np.repeat(np.arange(6), 5), 2, cameras, 3, [20, 10])
         places = rng.integers(0, len(data), 9)
         before = data.images(places)
-        data.keep_on(torch.device("cpu"))
+        for rows in data.frames.values():
+            assert not rows.are_kept
+            assert rows.nbytes == len(data) * 8 * 12 * 3
+            rows.keep()
         after = data.images(places)
         assert before.keys() == after.keys() == {f"observation.images.{camera}" for camera in cameras}
         assert all(torch.equal(value, after[name]) for name, value in before.items())
-        assert data.frame_bytes == len(data) * len(cameras) * 8 * 12 * 3
+        for rows in data.frames.values():
+            assert rows.are_kept
+            rows.let_go()
+            assert not rows.are_kept

@@ -85,7 +85,7 @@ def test_kept_feature_maps_give_the_loss_of_the_images(
     run._maps = None
     with torch.no_grad():
         live = [each.clone() for key, each in run._batch(indices).items() if "images" in key]
-        run._maps = run._compute_maps(1, None)
+        run._maps = run._feature_maps(1, None)
         kept = [each for key, each in run._batch(indices).items() if "images" in key]
         for one, other in zip(live, kept, strict=True):
             # Half precision keeps eleven bits.
@@ -112,7 +112,7 @@ def test_further_views_of_kept_maps_are_changed_images(
     for view in (three[count : 2 * count], three[2 * count :]):
         assert (abs(view - one).max(axis=(1, 2, 3, 4)) > 0).all()
     assert (three[count : 2 * count] != three[2 * count :]).any()
-    run._maps = three
+    run._maps = run._feature_maps(3, None)
     seen = {float(run._batch(np.array([5]))["observation.images.top"].sum()) for _ in range(40)}
     assert len(seen) == 3
 
