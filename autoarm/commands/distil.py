@@ -28,6 +28,8 @@ class Distil:
     """Height and width of the frames; the policy's."""
     seed: int = 0
     """Random seed."""
+    device: str = "auto"
+    """Torch device, such as cpu or cuda."""
 
     def run(self) -> int:
         """Train, and say how much of the network's maps the backbone gives."""
@@ -39,8 +41,10 @@ class Distil:
         from autoarm.commands.progress import show_training
         from autoarm.runtime.files import check_writable
         from autoarm.training.backbone import RECORD
+        from autoarm.training.devices import find_device
         from autoarm.training.distillation import DistilConfig, distil
 
+        device = find_device(self.device)
         check_writable(self.out / RECORD)
         base = DistilConfig()
         config = replace(
@@ -54,7 +58,9 @@ class Distil:
             def decoded(done: int, total: int) -> None:
                 bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
 
-            record = distil(self.dataset, self.out, config, decoded=decoded, trained=show_training(bars, training))
+            record = distil(
+                self.dataset, self.out, config, decoded=decoded, trained=show_training(bars, training), device=device
+            )
         shares = " and ".join(f"{share:.0%}" for share in record["explained"])
         print(f"backbone: {self.out} (gives {shares} of the variance of the network's two maps)")
         return 0

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from autoarm.training.calibration import calibrate_batch_norm
 from autoarm.training.config import Augmentation, Phase
 from autoarm.training.fitting import fit
 from autoarm.training.folding import folded_batch_norm
+from autoarm.training.precision import fast_dtype
 from autoarm.training.sampling import BatchSampler
 from autoarm.training.schedule import Progress
 from autoarm.training.teacher import CHANNELS, Teacher, channel_statistics
@@ -71,6 +73,7 @@ def distil(
     teacher: nn.Module | None = None,
     decoded: Callable[[int, int], None] | None = None,
     trained: Callable[[Progress], None] | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Train a ResNet-18 to give the teacher's maps of a dataset's frames, and keep its layers up to the last map.
 
@@ -83,6 +86,7 @@ def distil(
         teacher: From images in 0..1 to maps, as `Teacher`, which it is by default.
         decoded: Called with the frames decoded and the frames in all.
         trained: Called every ten steps.
+        device: Torch device.
 
     Returns:
         The record beside the weights: configuration, dataset, seconds, and how much of the teacher's maps it gives.
@@ -93,9 +97,10 @@ def distil(
     """
     config, started = config or DistilConfig(), time.perf_counter()
     info = check_dataset(dataset)
-    student = _Student(config, teacher or Teacher(), cached_frames(info, config.image_size, decoded))
-    partial, digest = out.with_name(f"{out.name}.partial"), dataset_digest(dataset)
-    student.fit(partial, {**asdict(config), "dataset": digest}, trained)
+    frames = cached_frames(info, config.image_size, decoded)
+    student = _Student(config, teacher or Teacher(), frames, torch.device(device))
+    state, digest = out.with_name(f"{out.name}.partial"), dataset_digest(dataset)
+    student.fit(state, {**asdict(config), "dataset": digest}, trained)
     at_spots = track_of_dataset(dataset, digest) == "five-spots"
     record = {
         "made_by": DISTILLED if at_spots else DISTILLED_FURTHER,
@@ -105,30 +110,34 @@ def distil(
         "explained": student.explained(),
     }
     save_backbone(out, student.backbone_weights(), record)
-    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(state, ignore_errors=True)
     return record
 
 
 class _Student:
-    def __init__(self, config: DistilConfig, teacher: nn.Module, frames: NDArray[np.uint8]) -> None:
-        self._config, self._teacher, self._frames = config, teacher, frames
+    def __init__(
+        self, config: DistilConfig, teacher: nn.Module, frames: NDArray[np.uint8], device: torch.device
+    ) -> None:
+        self._config, self._teacher, self._frames = config, teacher.to(device), frames
+        self._device, bfloat16 = device, fast_dtype(str(device)) == "bfloat16"
+        self._arithmetic = partial(torch.autocast, device.type, torch.bfloat16, enabled=bfloat16)
         torch.manual_seed(config.seed)
         whole = resnet18(weights=None, norm_layer=FrozenBatchNorm2d)
         self._backbone = IntermediateLayerGetter(whole, return_layers={layer: layer for layer in _LAYERS})
-        self._backbone.to(memory_format=torch.channels_last)
+        self._backbone.to(device).to(memory_format=torch.channels_last)
         self._heads = nn.ModuleList(
             nn.Conv2d(own, theirs, 1) for own, theirs in zip(_LAYERS.values(), CHANNELS, strict=True)
-        )
+        ).to(device)
         some = frames[background_rows(len(frames))]
         self._backgrounds = [find_background(some[:, camera]) for camera in range(len(spec.CAMERAS))]
         pixels = some.astype(np.float32) / 255.0
-        self._mean = torch.from_numpy(pixels.mean(axis=(0, 2, 3)))[..., None, None]
-        self._std = torch.from_numpy(pixels.std(axis=(0, 2, 3)))[..., None, None]
+        self._mean = torch.from_numpy(pixels.mean(axis=(0, 2, 3)))[..., None, None].to(device)
+        self._std = torch.from_numpy(pixels.std(axis=(0, 2, 3)))[..., None, None].to(device)
         self._sampler = BatchSampler(frames.shape[0] * frames.shape[1], config.training.batch_size, config.seed)
         order = BatchSampler(frames.shape[0] * frames.shape[1], _CALIBRATION, config.seed + 1).batch(0)
         shown, seen = self._images(order)
         calibrate_batch_norm(self._backbone, [seen])
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._arithmetic():
             self._statistics = channel_statistics([each.float() for each in self._teacher(shown)])
 
     def fit(self, folder: Path, config: dict[str, Any], progress: Callable[[Progress], None] | None) -> None:
@@ -158,7 +167,7 @@ class _Student:
     def _losses(self, places: NDArray[np.int64]) -> Tensor:
         """Mean squared error of each layer's maps, in units of the teacher's variance, `(layers,)`."""
         shown, seen = self._images(places)
-        with torch.autocast("cpu", torch.bfloat16):
+        with self._arithmetic():
             targets = self._teacher(shown)
             maps = self._backbone(seen)
             guesses = [head(maps[layer]) for head, layer in zip(self._heads, _LAYERS, strict=True)]
@@ -174,7 +183,7 @@ class _Student:
         shown, seen = [], []
         for camera, background in enumerate(self._backgrounds):
             frames = torch.from_numpy(np.ascontiguousarray(self._frames[numbers[cameras == camera], camera]))
-            images = frames.permute(0, 3, 1, 2).float() / 255.0
+            images = frames.to(self._device).permute(0, 3, 1, 2).float() / 255.0
             images = augment_images(images, self._config.augmentation, background)
             shown.append(images)
             seen.append((images - self._mean[camera]) / self._std[camera])
