@@ -91,8 +91,9 @@ class Train:
     """Torch device, such as cpu or cuda."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the forward pass: bfloat16 where the device is quick in it, by default."""
-    compile_mode: Literal["auto", "off", "default", "reduce-overhead"] = "auto"
-    """Whether torch compiles the network, which takes a minute or two before the first step; by default, on a GPU."""
+    compile_mode: Literal["off", "default", "reduce-overhead"] = "off"
+    """How torch compiles the network, which takes minutes before the first step: `default` joins kernels,
+    `reduce-overhead` also launches them together."""
     eval_every: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
     """Measure the checkpoint in simulation every so many steps, on scenes that no suite has: `success.png` shows how it
     went, and `best_model` is the checkpoint with most successes."""
@@ -108,7 +109,6 @@ class Train:
         # Read once, when torch loads. Threads that spin while they wait for each other make a step ten times slower as
         # soon as anything else wants a core.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from autoarm.training.compiling import compile_mode_for
         from autoarm.training.config import Augmentation
         from autoarm.training.devices import find_device
         from autoarm.training.precision import fast_dtype
@@ -116,7 +116,6 @@ class Train:
         from autoarm.training.run import train
 
         device = find_device(self.device)
-        compile_mode = compile_mode_for(device) if self.compile_mode == "auto" else self.compile_mode
         config = preset(
             self.preset,
             self.steps,
@@ -144,7 +143,7 @@ class Train:
             train_backbone=self.train_backbone,
             measure=None if self.eval_every is None else self._measure,
             measure_every=self.eval_every or 0,
-            compile_mode=compile_mode,
+            compile_mode=self.compile_mode,
             command=["autoarm", *sys.argv[1:]],
         )
         print(f"policy: {folder}")

@@ -10,17 +10,11 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from torch.utils._triton import has_triton
 
 from autoarm.training.features import backbone_of
 
 Compile = Literal["off", "default", "reduce-overhead"]
 """`default` joins kernels, `reduce-overhead` launches them together, too, as a CUDA graph."""
-
-
-def compile_mode_for(device: str) -> Compile:
-    """How a network is compiled by default: on a GPU, where a compiler for its kernels is installed."""
-    return "default" if torch.device(device).type == "cuda" and has_triton() else "off"
 
 
 @contextmanager

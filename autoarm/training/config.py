@@ -127,6 +127,11 @@ class TrainConfig:
         """Optimiser steps of all phases together."""
         return sum(phase.steps for phase in self.phases)
 
+    @property
+    def first_steps(self) -> tuple[int, ...]:
+        """The first step of each phase."""
+        return tuple(accumulate((phase.steps for phase in self.phases[:-1]), initial=0))
+
     def phase_at(self, step: int) -> tuple[Phase, int]:
         """The phase that a step, counted from 0, belongs to, and the phase's first step."""
         for phase, end in zip(self.phases, accumulate(phase.steps for phase in self.phases), strict=True):

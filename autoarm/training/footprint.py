@@ -8,6 +8,8 @@ from typing import Any, Final
 import psutil
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from autoarm.training.config import TrainConfig
 from autoarm.training.features import backbone_of
@@ -27,11 +29,12 @@ _OVERHEAD: Final = 1.5
 def training_bytes(config: TrainConfig) -> int:
     """Estimate of the memory of a training step: weights, gradients, moments, and what is kept for the backward pass.
 
-    One and two samples are put through the network, and the tensors that autograd keeps are counted: some, such as
-    weights in half precision, there are once a batch, the others once a sample. The libraries themselves and the
-    dataset's columns come on top.
+    One and two samples are put through the network, without computing anything, and the tensors that autograd keeps
+    are counted: some, such as weights in half precision, there are once a batch, the others once a sample. The
+    libraries themselves and the dataset's columns come on top.
     """
-    with torch.random.fork_rng(devices=[]):
+    # The policy's losses are read as numbers, which tensors without content only have where shapes may be unknown.
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True):
         fields = {**config.policy, "pretrained_backbone_weights": None}
         policy = new_policy(policy_config(replace(config, policy=fields), "cpu")).train()
         weights = sum(parameter.numel() * parameter.element_size() for parameter in policy.parameters())
@@ -50,10 +53,10 @@ def _kept_bytes(policy: Any, config: TrainConfig, samples: int) -> int:
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    own = {parameter.untyped_storage().data_ptr() for parameter in policy.parameters()}
+    own = {parameter.untyped_storage()._cdata for parameter in policy.parameters()}
     joints, chunk = len(spec.JOINTS), len(policy.config.action_delta_indices)
     history = (1,) if policy.config.observation_delta_indices else ()
     batch = {

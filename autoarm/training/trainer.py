@@ -140,6 +140,10 @@ class Trainer:
             computed: Called while the feature maps of a frozen backbone are computed, with frames done and in all.
         """
         self.policy.train()
+        if self._device.type == "cuda":
+            torch.backends.cudnn.benchmark = (
+                True  # batches are of one size: the quickest convolution is looked for once
+            )
         self._clock = time.perf_counter()
         last = min(self._config.steps, until or self._config.steps)
         while self.step < last:
@@ -197,7 +201,7 @@ class Trainer:
             **self._identity,
             "step": self.step,
             "seconds": round(self._seconds, 1),
-            "samples_per_second": [round(statistics.median(rates), 1) for _, rates in sorted(self._rates.items())],
+            "samples_per_second": [_median(self._rates.get(first)) for first in self._config.first_steps],
             "device": device_name(self._device),
             "threads": torch.get_num_threads(),
             "command": self._command,
@@ -334,3 +338,7 @@ class Trainer:
                     cure="choose another --out",
                 )
         return float(found.get("seconds", 0.0))
+
+
+def _median(rates: Sequence[float] | None) -> float | None:
+    return None if rates is None else round(statistics.median(rates), 1)

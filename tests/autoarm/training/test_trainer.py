@@ -262,3 +262,18 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, make_trainer: C
     with pytest.raises(InvalidFileError, match="not empty"):
         make_trainer(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_record_says_how_quick_each_phase_was(
+    tmp_path: Path, two_phases: TrainConfig, make_trainer: Callable[..., Trainer]
+) -> None:
+    record = tmp_path / "run" / "train.json"
+    make_trainer(tmp_path / "run", two_phases).run(until=3)
+    first, second = json.loads(record.read_text())["samples_per_second"]
+    assert first > 0
+    assert second is None
+    make_trainer(tmp_path / "run", two_phases).run()
+    # A run that goes on says what it did itself.
+    first, second = json.loads(record.read_text())["samples_per_second"]
+    assert first is None
+    assert second > 0
