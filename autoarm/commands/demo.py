@@ -26,14 +26,13 @@ class Demo:
 
     def run(self) -> int:
         """Run it with progress bars and say where to look."""
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+        from rich.progress import TaskID
 
         from autoarm.demo.run import run_demo
         from autoarm.results.places import place
+        from autoarm.runtime.bars import Bars
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bars:
+        with Bars() as bars:
             tasks: dict[str, TaskID] = {}
 
             def advance(what: str, done: int, wanted: int) -> None:

@@ -36,9 +36,8 @@ class Distil:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from dataclasses import replace
 
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         from autoarm.commands.progress import show_training
+        from autoarm.runtime.bars import Bars
         from autoarm.runtime.files import check_writable
         from autoarm.training.backbone import RECORD
         from autoarm.training.devices import find_device
@@ -50,13 +49,12 @@ class Distil:
         config = replace(
             base, image_size=self.image_size, training=replace(base.training, steps=self.steps), seed=self.seed
         )
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-        with Progress(*columns, TimeRemainingColumn()) as bars:
-            decoding = bars.add_task("decode frames", total=None, note="")
-            training = bars.add_task("train", total=self.steps, note="")
+        with Bars() as bars:
+            decoding = bars.add_task("decode frames", total=None)
+            training = bars.add_task("train", total=self.steps)
 
             def decoded(done: int, total: int) -> None:
-                bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
+                bars.update(decoding, completed=done, total=total)
 
             record = distil(
                 self.dataset, self.out, config, decoded=decoded, trained=show_training(bars, training), device=device

@@ -34,11 +34,10 @@ class Film:
 
     def run(self) -> int:
         """Make the videos and say where they are."""
-        from rich.progress import Progress
-
         from autoarm.evaluation.film_result import film_result
+        from autoarm.runtime.bars import Bars
 
-        with Progress(transient=True) as bar:
+        with Bars(transient=True) as bar:
             task = bar.add_task(self.file.name, total=None)
             made = film_result(
                 self.file,

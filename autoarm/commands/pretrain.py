@@ -48,9 +48,8 @@ class Pretrain:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from dataclasses import replace
 
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         from autoarm.commands.progress import show_training
+        from autoarm.runtime.bars import Bars
         from autoarm.runtime.files import check_writable
         from autoarm.training.backbone import RECORD
         from autoarm.training.config import Augmentation
@@ -72,13 +71,12 @@ class Pretrain:
             training=replace(base.training, steps=self.steps),
             seed=self.seed,
         )
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-        with Progress(*columns, TimeRemainingColumn()) as bars:
-            drawing = bars.add_task("render", total=self.scenes, note="")
-            training = bars.add_task("train", total=self.steps, note="")
+        with Bars() as bars:
+            drawing = bars.add_task("render", total=self.scenes)
+            training = bars.add_task("train", total=self.steps)
 
             def rendered(done: int, total: int) -> None:
-                bars.update(drawing, completed=done, note=f"{done}/{total} scenes")
+                bars.update(drawing, completed=done)
 
             record = pretrain(self.out, config, self.workers, rendered, show_training(bars, training))
         errors = record["held_out"]

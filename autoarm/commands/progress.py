@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from autoarm.evaluation.engine import Progress as Done
+    from autoarm.runtime.bars import Bars
     from autoarm.training.schedule import Progress as Steps
-
-_LOG_EVERY: Final = 100
-"""Steps of training between the lines of a log file."""
 
 
 @contextmanager
 def progress_bar(name: str, console: Console) -> Iterator[Callable[[Done], None]]:
     """A bar, and what moves it; the successes it counts are those of this run."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from autoarm.runtime.bars import Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Bars(console=console, transient=True) as bar:
         task = bar.add_task(f"{name}: getting ready", total=None)
         successes = 0
 
@@ -43,23 +40,16 @@ def progress_bar(name: str, console: Console) -> Iterator[Callable[[Done], None]
 @contextmanager
 def episode_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
     """A bar of recorded episodes, and what moves it: how many there are, and how many are wanted."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from autoarm.runtime.bars import Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Bars(console=console, transient=True) as bar:
         task = bar.add_task("episodes", total=None)
         yield lambda done, wanted: bar.update(task, completed=done, total=wanted)
 
 
-def show_training(bars: Progress, task: TaskID) -> Callable[[Steps], None]:
-    """What moves a bar of training; where there is no terminal it prints a line now and then."""
-
-    def show(now: Steps) -> None:
-        bars.update(task, completed=now.step, note=now.note)
-        if not bars.console.is_terminal and now.step % _LOG_EVERY == 0:
-            print(now.note, flush=True)  # a log file has no use for bars
-
-    return show
+def show_training(bars: Bars, task: TaskID) -> Callable[[Steps], None]:
+    """What moves a bar of training."""
+    return lambda now: bars.update(task, completed=now.step, note=now.note)
 
 
 @contextmanager

@@ -39,8 +39,8 @@ class Run:
         """Run it and write the report of what there is so far."""
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+        from autoarm.runtime.bars import Bars
         from autoarm.study.plan import load_study
         from autoarm.study.report import write_study_report
         from autoarm.study.run import Progress as Now
@@ -48,8 +48,7 @@ class Run:
 
         console = Console(stderr=True)
         study = load_study(self.study)
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Bars(console=console, transient=True) as bar:
             task = bar.add_task("getting ready", total=None)
 
             def advance(now: Now) -> None:

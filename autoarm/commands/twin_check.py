@@ -116,9 +116,8 @@ class TwinCheck:
         return trajectory.name, [self._replay(self.robot, trajectory, console)], []
 
     def _replay(self, file: Path, trajectory: Trajectory, console: Console) -> Motion:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         from autoarm.evaluation.backend import load_robot
+        from autoarm.runtime.bars import Bars
         from autoarm.system_id.on_arm import Nobody, follow
         from gym_autoarm.errors import InvalidInputError
 
@@ -132,9 +131,8 @@ class TwinCheck:
         # A twin clears its table itself. By vision, the arm would move aside to look for the cube.
         changes = {} if robot.is_twin else {"operator": Nobody(ask=not self.yes)}
         env = robot.make_env(time_limit=len(trajectory.actions) + 1, success="operator", **changes)
-        columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
         try:
-            with Progress(*columns, console=console, transient=True) as bar:
+            with Bars(console=console, transient=True) as bar:
                 task = bar.add_task(trajectory.name, total=len(trajectory.actions))
                 motion = follow(env, trajectory, lambda done, wanted: bar.update(task, completed=done))
             console.print(f"control loop: {env.timing}")
@@ -146,8 +144,11 @@ class TwinCheck:
 @contextmanager
 def _counting(console: Console) -> Iterator[Callable[[str, int], None]]:
     """What says how far the simulations are: nobody knows before how many a fit takes."""
-    with console.status("getting ready") as status:
-        yield lambda stage, count: status.update(f"{stage}: {count}")
+    from autoarm.runtime.bars import Bars
+
+    with Bars(console=console, transient=True) as bar:
+        task = bar.add_task("getting ready", total=None)
+        yield lambda stage, count: bar.update(task, description=stage, completed=count)
 
 
 def _show(check: Check) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from numpy.typing import NDArray
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
 from autoarm.data.dataset import check_dataset, joint_columns
 from autoarm.data.frames import JoinedFrames, cached_frames, dataset_digest, joint_digest
 from autoarm.policies.trained_on import IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
+from autoarm.runtime.bars import Bars
 from autoarm.training.backbone import load_backbone, load_into, made_by
 from autoarm.training.compiling import Compile
 from autoarm.training.config import TrainConfig, with_backbone
@@ -31,8 +29,6 @@ from autoarm.training.success_curve import Measure, run_measured
 from autoarm.training.trainer import Trainer
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
-
-_LOG_EVERY: Final = 100
 
 
 def train(
@@ -93,12 +89,11 @@ def train(
     stats = each_stats[0] if len(folders) == 1 else aggregate_stats(each_stats)
     chunk = len(policy_config(config, device).action_delta_indices)
     columns = [_columns(folder, chunk) for folder in folders]
-    shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeRemainingColumn())
-    with Bars(*shown, disable=quiet) as bars:
-        decoding = bars.add_task("decode frames", total=None, note="")
+    with Bars(quiet=quiet) as bars:
+        decoding = bars.add_task("decode frames", total=None)
 
         def decoded(done: int, total: int) -> None:
-            bars.update(decoding, completed=done, total=total, note=f"{done}/{total}")
+            bars.update(decoding, completed=done, total=total)
 
         parts = [cached_frames(info, config.image_size, decoded) for info in infos]
         frames = parts[0] if len(parts) == 1 else JoinedFrames(parts)
@@ -123,15 +118,11 @@ def train(
 
         def trained(now: Progress) -> None:
             bars.update(training, completed=now.step, note=now.note)
-            if not (quiet or bars.console.is_terminal) and now.step % _LOG_EVERY == 0:
-                left = bars.tasks[training].time_remaining
-                minutes = "" if left is None else f"  {left / 60:.0f} min left"
-                print(f"{now.note}{minutes}", flush=True)  # a log file has no use for bars
 
-        computing = bars.add_task("compute features", total=None, note="", visible=False)
+        computing = bars.add_task("compute features", total=None, visible=False)
 
         def computed(done: int, total: int) -> None:
-            bars.update(computing, completed=done, total=total, note=f"{done}/{total}", visible=True)
+            bars.update(computing, completed=done, total=total, visible=True)
 
         if measure is None:
             return trainer.run(trained, save_every, computed=computed)

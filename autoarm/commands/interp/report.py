@@ -42,15 +42,15 @@ class Report:
 
     def run(self) -> int:
         """Write the page."""
-        from rich.console import Console
-
         from autoarm.commands.interp.loading import load_act
         from autoarm.data.dataset import check_dataset
         from autoarm.interp.report.report import write_interp_report
+        from autoarm.runtime.bars import Bars
 
         info = check_dataset(self.dataset)
         policy = load_act(self.policy, self.device, info.image_size)
-        with Console(stderr=True).status("getting ready") as status:
+        with Bars(transient=True) as bar:
+            task = bar.add_task("getting ready", total=None)
             page = write_interp_report(
                 policy,
                 self.dataset,
@@ -64,7 +64,9 @@ class Report:
                 scenes=self.scenes,
                 seed=self.seed,
                 command=["autoarm", *sys.argv[1:]],
-                progress=lambda name, number, count: status.update(f"section {number + 1} of {count}: {name}"),
+                progress=lambda name, number, count: bar.update(
+                    task, description=f"section {name}", completed=number, total=count
+                ),
             )
         print(f"report: {page}")
         return 0

@@ -49,18 +49,16 @@ class Sae:
 
     def run(self) -> int:
         """Train, measure, save, and print the numbers."""
-        from rich.console import Console
-        from rich.progress import Progress
-
         from autoarm.commands.interp.loading import load_act
         from autoarm.data.dataset import check_dataset
         from autoarm.interp.autoencoder.study import run_autoencoder
         from autoarm.interp.autoencoder.train import TrainOptions
+        from autoarm.runtime.bars import Bars
 
         options = TrainOptions(self.kind, self.features, self.k, self.samples, seed=self.seed)
         info = check_dataset(self.dataset)
         policy = load_act(self.policy, self.device, info.image_size)
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+        with Bars(transient=True) as bar:
             tasks = {"": bar.add_task("looking at the dataset", total=None)}
 
             def advance(what: str, done: int, total: int) -> None:
