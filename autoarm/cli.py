@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import reduce
 from importlib import import_module
+from importlib.metadata import version
 from operator import or_
 from typing import Annotated, Any, Final
 
@@ -171,14 +174,33 @@ def command_type(arguments: Sequence[str]) -> Any:
     return reduce(or_, kinds)
 
 
+def unknown_command(name: str) -> str | None:
+    """What to say about a first word that is no command; None for one that is, and for options."""
+    if name.startswith("-") or name.replace("_", "-") in COMMANDS:
+        return None
+    close = get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"there is no command {name!r} ({hint}choose from {', '.join(COMMANDS)})"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done, 1 a check failed, 2 bad input."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments) == ["--version"]:
+        print(f"autoarm {version('autoarm')}")
+        return
+    if arguments and (hint := unknown_command(arguments[0])):
+        print(f"autoarm: error: {hint}", file=sys.stderr)
+        sys.exit(2)
+    if os.environ.get("NO_COLOR"):
+        tyro._experimental_options["ansi_codes"] = False  # rich looks for itself, see no-color.org
     command = tyro.cli(command_type(arguments), prog="autoarm", description=DESCRIPTION, args=arguments)
     # Gymnasium and NumPy come with it, for which the list of commands need not wait.
+    from autoarm.commands.arguments import check_arguments
     from gym_autoarm.errors import AutoArmError
 
     try:
+        check_arguments(command)
         sys.exit(command.run())
     except AutoArmError as error:
         print(f"autoarm: error: {error}", file=sys.stderr)

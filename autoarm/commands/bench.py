@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName
 from autoarm.commands.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Bench:
     Example: autoarm bench outputs/act --size quick --axis fresh --axis camera --out outputs/act-bench.json
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder, a baseline (expert, no-op, ...), a shipped policy, or module:Class."""
     out: Path
     """File for the result (JSON)."""
@@ -39,7 +40,7 @@ class Bench:
     """Number of episodes, as the suite says; a larger size begins with the episodes of a smaller one."""
     episodes: int | None = None
     """Episodes at every level, instead of a size."""
-    dataset: Path | None = None
+    dataset: DatasetFolder | None = None
     """Folder of demonstrations, for the baselines that are made from them."""
     workers: int = 1
     """Processes; the rows are the same for any number."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
+
+from autoarm.commands.arguments import ResultFile
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,9 +22,9 @@ class Compare:
     Example: autoarm compare outputs/one.json outputs/other.json
     """
 
-    file_a: tyro.conf.Positional[Path]
+    file_a: tyro.conf.Positional[ResultFile]
     """Result (JSON) of policy A, written by `autoarm bench` or `autoarm eval --out`."""
-    file_b: tyro.conf.Positional[Path]
+    file_b: tyro.conf.Positional[ResultFile]
     """Result (JSON) of policy B, on the same suite, or by the same options of `autoarm eval`."""
     json: bool = False
     """Print JSON instead of a table."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder
+
 
 @dataclass
 class Distil:
@@ -18,7 +20,7 @@ class Distil:
     Example: autoarm distil outputs/five-spots --out outputs/distilled
     """
 
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[DatasetFolder]
     """Folder of the dataset that the policy will learn from."""
     out: Path
     """Folder for the backbone, for `autoarm train --backbone`."""

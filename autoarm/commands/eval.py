@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName
 from autoarm.commands.measured_scene import MeasuredScene
 from autoarm.commands.progress import progress_bar, resumable
 from gym_autoarm import spec
@@ -31,7 +32,7 @@ class Eval:
     Example: autoarm eval outputs/act-five-spots --episodes 50 --cube everywhere --out outputs/everywhere.json
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder, a baseline (expert, random, no-op, replay, nearest, nearest-state, nearest-image, rbf,
     position-fed, blind:CHECKPOINT), a shipped policy, or module:Class."""
     episodes: int = 50
@@ -42,7 +43,7 @@ class Eval:
     """Where the cube lies: at the five training spots, or anywhere in the work area."""
     out: Path | None = None
     """File for the result (JSON)."""
-    dataset: Path | None = None
+    dataset: DatasetFolder | None = None
     """Folder of demonstrations, for the baselines that are made from them."""
     videos: Path | None = None
     """Folder for a video of each group's first success and first failure."""

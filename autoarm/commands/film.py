@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
+
+from autoarm.commands.arguments import DatasetFolder, PolicyName, ResultFile
 
 
 @dataclass
@@ -17,15 +18,15 @@ class Film:
     Example: autoarm film benchmarks/results/five-spots-v1/act-five-spots.json --axis seen interpolation
     """
 
-    file: tyro.conf.Positional[Path]
+    file: tyro.conf.Positional[ResultFile]
     """What `autoarm bench` or `autoarm eval` wrote; it is written again, naming the videos."""
     axis: tuple[str, ...] = ()
     """Axes to film; all by default."""
-    policy: str | None = None
+    policy: PolicyName | None = None
     """Where the policy is, if it is not where the result says."""
     suite: str | None = None
     """YAML file of the suite, if it is not shipped with autoarm."""
-    dataset: Path | None = None
+    dataset: DatasetFolder | None = None
     """Folder of the demonstrations that a baseline is made from, if they are not where the result says."""
     workers: int = 1
     """Processes."""

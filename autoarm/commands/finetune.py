@@ -10,6 +10,8 @@ from typing import Annotated
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName
+
 
 @dataclass
 class Finetune:
@@ -18,9 +20,9 @@ class Finetune:
     Example: autoarm finetune act-five-spots outputs/new-spots --part decoder-mlp --out outputs/tuned
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder, or the name of a shipped policy."""
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[DatasetFolder]
     """Folder of the new demonstrations."""
     out: Path
     """Folder for the tuned policy; it lands in its `pretrained_model`."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from autoarm.commands.arguments import AnyDatasetFolder
+
 if TYPE_CHECKING:
     from autoarm.system_id.arm_dataset import ArmDataset
     from autoarm.system_id.check import Answers
@@ -22,7 +24,7 @@ class Replay:
     Example: autoarm replay data/mine --episode 3 --out outputs/replay
     """
 
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[AnyDatasetFolder]
     """Folder of a LeRobotDataset of an SO-101: any rate, any cameras."""
     episode: int = 0
     """Number of the episode."""

@@ -8,6 +8,8 @@ from typing import Literal
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder
+
 
 @dataclass
 class Restage:
@@ -18,7 +20,7 @@ class Restage:
     Example: autoarm restage outputs/five-spots --out outputs/five-spots-restaged --vary surface light --copies 3
     """
 
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[DatasetFolder]
     """Folder of a dataset that was recorded in simulation."""
     out: Path
     """Folder of the new one."""

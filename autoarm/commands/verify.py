@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName, ResultFile
 from autoarm.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ class Verify:
     Example: autoarm verify benchmarks/results/five-spots-v1/expert.json --sample 50
     """
 
-    file: tyro.conf.Positional[Path]
+    file: tyro.conf.Positional[ResultFile]
     """What `autoarm bench` or `autoarm eval` wrote."""
     sample: int | None = None
     """How many rows, drawn at random; all by default."""
     seed: int = 0
     """Seed that draws the sample."""
-    policy: str | None = None
+    policy: PolicyName | None = None
     """Where the policy is, if it is not where the result says."""
     suite: str | None = None
     """YAML file of the suite, if it is not shipped with autoarm."""
-    dataset: Path | None = None
+    dataset: DatasetFolder | None = None
     """Folder of the demonstrations that a baseline is made from, if they are not where the result says."""
     workers: int = 1
     """Processes."""

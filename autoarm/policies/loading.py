@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from autoarm.policies.protocol import Policy
-from autoarm.policies.scripted import ExpertPolicy, NoOpPolicy, RandomPolicy
 from gym_autoarm import spec
 from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
 
@@ -26,6 +25,24 @@ class Baseline:
 
     summary: str
     build: Callable[[Path | None], Policy]
+
+
+def _expert(_: Path | None) -> Policy:
+    from autoarm.policies.scripted import ExpertPolicy
+
+    return ExpertPolicy()
+
+
+def _random(_: Path | None) -> Policy:
+    from autoarm.policies.scripted import RandomPolicy
+
+    return RandomPolicy()
+
+
+def _no_op(_: Path | None) -> Policy:
+    from autoarm.policies.scripted import NoOpPolicy
+
+    return NoOpPolicy()
 
 
 def _replay(dataset: Path | None) -> Policy:
@@ -73,9 +90,9 @@ def _required(dataset: Path | None, name: str) -> Path:
 
 
 BASELINES: Final[dict[str, Baseline]] = {
-    "expert": Baseline("plans from the true poses", lambda _: ExpertPolicy()),
-    "random": Baseline("uniformly drawn goals, each held for half a second", lambda _: RandomPolicy()),
-    "no-op": Baseline("holds the start position", lambda _: NoOpPolicy()),
+    "expert": Baseline("plans from the true poses", _expert),
+    "random": Baseline("uniformly drawn goals, each held for half a second", _random),
+    "no-op": Baseline("holds the start position", _no_op),
     "replay": Baseline("the mean demonstration, whatever it sees; needs a dataset", _replay),
     "nearest": Baseline("the demonstration that began most alike; needs a dataset", _nearest),
     "nearest-state": Baseline("what followed the nearest joint positions; needs a dataset", _nearest_state),
@@ -119,10 +136,26 @@ def load_policy(
         return LeRobotPolicy(folder, device, image_size, reference)
     if _OWN_CLASS.fullmatch(reference):
         return _own_policy(reference)
-    names = [*BASELINES, *shipped]
+    raise _unknown(reference)
+
+
+def check_reference(reference: str) -> None:
+    """Raise `InvalidInputError` for what `load_policy` would not know, without loading anything."""
+    name = reference.removeprefix(BLIND)
+    known = name in BASELINES or name in shipped_policies() or Path(name).exists() or _OWN_CLASS.fullmatch(name)
+    if not known:
+        raise _unknown(name)
+
+
+def _unknown(reference: str) -> InvalidInputError:
+    if len(Path(reference).parts) > 1:
+        return InvalidInputError(
+            f"there is no folder {reference!r}", field="policy", cure="name the folder of a checkpoint"
+        )
+    names = [*BASELINES, *shipped_policies()]
     close = difflib.get_close_matches(reference, names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise InvalidInputError(
+    return InvalidInputError(
         f"there is no policy {reference!r}",
         field="policy",
         cure=f"{hint}choose from {', '.join(names)}, a checkpoint folder, or module:Class",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import os
+import pty
 import resource
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +72,73 @@ def test_help_imports_nothing_heavy(arguments: list[str], heavy: set[str]) -> No
     imported = set(done.stdout.splitlines()[-1].split())
     assert {"IMPORTED", "autoarm", "tyro"} <= imported
     assert not heavy & imported
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "nowhere", "--out", "run"], "nowhere: there is no such folder (record one with `autoarm collect`)"),
+        (["train", "nowhere", "there", "--out", "run"], "nowhere: there is no such folder"),
+        (["distil", "nowhere", "--out", "backbone"], "nowhere: there is no such folder"),
+        (["restage", "nowhere", "--out", "again"], "nowhere: there is no such folder"),
+        (["replay", "nowhere"], "nowhere: there is no such folder"),
+        (["bench", "nearest", "--dataset", "nowhere", "--out", "r.json"], "nowhere: there is no such folder"),
+        (["eval", "runs/nowhere"], "policy: there is no folder 'runs/nowhere' (name the folder of a checkpoint)"),
+        (["eval", "blind:runs/nowhere"], "policy: there is no folder 'runs/nowhere'"),
+        (["bench", "neares", "--out", "r.json"], "policy: there is no policy 'neares' (did you mean 'nearest'?"),
+        (["finetune", "act-five-spot", "nowhere", "--out", "x"], "(did you mean 'act-five-spots'?"),
+        (["interp", "report", "act-five-spots", "nowhere"], "nowhere: there is no such folder"),
+        (["interp", "sites", "act"], "policy: there is no policy 'act'"),
+        (["compare", "a.json", "b.json"], "a.json: there is no such file (name a file that `autoarm eval --out`"),
+        (["verify", "a.json"], "a.json: there is no such file"),
+        (["film", "a.json"], "a.json: there is no such file"),
+        (["colect", "--out", "x"], "there is no command 'colect' (did you mean 'collect'? choose from demo, "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_name_is_said_before_anything_heavy_is_imported(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import sys\n"
+        "from autoarm.cli import main\n"
+        "try:\n"
+        f"    main({arguments})\n"
+        "except SystemExit as stopped:\n"
+        "    print(stopped.code, *sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    exit_code, *imported = done.stdout.split()
+    assert exit_code == "2"
+    assert done.stderr.startswith("autoarm: error: ")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not HEAVY & set(imported)
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_says_its_version_and_runs_as_a_module() -> None:
+    assert run("--version").stdout == f"autoarm {version('autoarm')}\n"
+    command = [sys.executable, "-m", "autoarm", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == run("--version").stdout
+
+
+def test_no_colour_in_a_terminal_that_wants_none() -> None:
+    def shown(environment: dict[str, str]) -> bytes:
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "autoarm", "--help"]
+        with subprocess.Popen(command, stdout=theirs, env={**os.environ, "TERM": "xterm", **environment}):
+            os.close(theirs)
+            text = b""
+            with suppress(OSError):  # how a terminal says that nobody writes any more
+                while part := os.read(ours, 4096):
+                    text += part
+        os.close(ours)
+        return text
+
+    assert b"\x1b[" in shown({"NO_COLOR": ""})
+    assert b"\x1b[" not in shown({"NO_COLOR": "1"})
 
 
 def test_help_lists_every_command() -> None:

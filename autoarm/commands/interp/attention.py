@@ -8,6 +8,7 @@ from typing import Literal
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -21,9 +22,9 @@ class Attention:
     Example: autoarm interp attention act-five-spots outputs/demonstrations --episode 3 --out outputs/attention
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder of LeRobot's ACT, or a shipped policy."""
-    dataset: tyro.conf.Positional[Path | None] = None
+    dataset: tyro.conf.Positional[DatasetFolder | None] = None
     """LeRobotDataset folder; none with --live."""
     out: Path = Path("outputs/attention")
     """Folder for the video and the data."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName
+
 
 @dataclass
 class Ood:
@@ -17,9 +19,9 @@ class Ood:
     Example: autoarm interp ood act-five-spots outputs/demonstrations --out outputs/ood
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder of LeRobot's ACT, or a shipped policy."""
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[DatasetFolder]
     """LeRobotDataset folder that it was trained on."""
     out: Path = Path("outputs/ood")
     """Folder for the detector and the table."""

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName
+
 
 @dataclass
 class Report:
@@ -17,9 +19,9 @@ class Report:
     Example: autoarm interp report act-five-spots outputs/demonstrations --out outputs/inside
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder of LeRobot's ACT, or a shipped policy."""
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[DatasetFolder]
     """LeRobotDataset folder."""
     out: Path = Path("outputs/inside")
     """Folder for the page and its figures with their data."""

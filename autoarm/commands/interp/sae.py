@@ -9,6 +9,8 @@ from typing import Literal
 
 import tyro
 
+from autoarm.commands.arguments import DatasetFolder, PolicyName
+
 
 @dataclass
 class Sae:
@@ -20,9 +22,9 @@ class Sae:
     Example: autoarm interp sae act-five-spots outputs/demonstrations --site encoder.out --out outputs/sae
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder of LeRobot's ACT, or a shipped policy."""
-    dataset: tyro.conf.Positional[Path]
+    dataset: tyro.conf.Positional[DatasetFolder]
     """LeRobotDataset folder."""
     site: str = "encoder.out"
     """Whose activations; `autoarm interp sites` lists them."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import tyro
 
+from autoarm.commands.arguments import PolicyName
+
 
 @dataclass
 class Sites:
@@ -14,7 +16,7 @@ class Sites:
     Example: autoarm interp sites act-five-spots
     """
 
-    policy: tyro.conf.Positional[str]
+    policy: tyro.conf.Positional[PolicyName]
     """A checkpoint folder of LeRobot's ACT, or a shipped policy."""
 
     def run(self) -> int:

@@ -1,0 +1,5 @@
+"""`python -m autoarm`: the command line."""
+
+from autoarm.cli import main
+
+main()
