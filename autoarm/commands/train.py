@@ -29,7 +29,7 @@ class Train:
     Example: autoarm train outputs/five-spots --out outputs/act-five-spots
     """
 
-    dataset: tyro.conf.Positional[tuple[DatasetFolder, ...]]
+    dataset: Annotated[tuple[DatasetFolder, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET [DATASET ...]")]
     """Folder of the dataset, or folders of several that are learnt from together."""
     out: Path
     """Folder of the run; the policy lands in its `pretrained_model`."""
