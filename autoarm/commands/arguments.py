@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import tyro
 
-from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,17 @@ def _no_result(file: Path) -> None:
         )
 
 
+def _none(folders: tuple[Path, ...]) -> None:
+    if not folders:
+        raise InvalidInputError("there is none", field="dataset", cure="name a dataset's folder, or several")
+
+
 DatasetFolder = Annotated[Path, tyro.conf.arg(metavar="DATASET"), Check(_no_dataset)]
 """Folder of a LeRobotDataset with this project's joints and cameras."""
 AnyDatasetFolder = Annotated[Path, tyro.conf.arg(metavar="DATASET"), Check(_no_folder)]
 """Folder of a LeRobotDataset, whatever joints and cameras it has."""
+DatasetFolders = Annotated[tuple[DatasetFolder, ...], tyro.conf.arg(metavar="DATASET [DATASET ...]"), Check(_none)]
+"""One or more of them."""
 PolicyName = Annotated[str, tyro.conf.arg(metavar="POLICY"), Check(_no_policy)]
 """A policy as `autoarm.policies.loading.load_policy` takes it."""
 ResultFile = Annotated[Path, tyro.conf.arg(metavar="RESULT"), Check(_no_result)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import tyro
 
-from autoarm.commands.arguments import DatasetFolder
+from autoarm.commands.arguments import DatasetFolders
 from gym_autoarm.errors import InvalidFileError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Train:
     Example: autoarm train outputs/five-spots --out outputs/act-five-spots
     """
 
-    dataset: Annotated[tuple[DatasetFolder, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET [DATASET ...]")]
+    dataset: tyro.conf.Positional[DatasetFolders]
     """Folder of the dataset, or folders of several that are learnt from together."""
     out: Path
     """Folder of the run; the policy lands in its `pretrained_model`."""

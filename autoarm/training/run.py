@@ -76,6 +76,8 @@ def train(
     elif train_backbone:
         raise InvalidInputError("there is none to start from", field="train_backbone", cure="give --backbone FOLDER")
     folders = [dataset] if isinstance(dataset, Path) else list(dataset)
+    if not folders:
+        raise InvalidInputError("there is none", field="dataset", cure="give a folder, or several")
     if config.shares:
         check_shares(config.shares, len(folders))
     infos = [check_dataset(folder) for folder in folders]

@@ -79,6 +79,7 @@ def test_help_imports_nothing_heavy(arguments: list[str], heavy: set[str]) -> No
     [
         (["train", "nowhere", "--out", "run"], "nowhere: there is no such folder (record one with `autoarm collect`)"),
         (["train", "nowhere", "there", "--out", "run"], "nowhere: there is no such folder"),
+        (["train", "--out", "run"], "dataset: there is none (name a dataset's folder, or several)"),
         (["distil", "nowhere", "--out", "backbone"], "nowhere: there is no such folder"),
         (["restage", "nowhere", "--out", "again"], "nowhere: there is no such folder"),
         (["replay", "nowhere"], "nowhere: there is no such folder"),
