@@ -184,7 +184,7 @@ def unknown_command(name: str) -> str | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Exit codes: 0 done, 1 a check failed, 2 bad input."""
+    """Run the command line. Exit codes: 0 done, 1 a check or a policy failed, 2 bad input."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if list(arguments) == ["--version"]:
         print(f"autoarm {version('autoarm')}")

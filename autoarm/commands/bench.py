@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from autoarm.commands.arguments import DatasetFolder, PolicyName
+from autoarm.commands.next_step import next_step
 from autoarm.commands.progress import progress_bar, resumable
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Bench:
         for row in [row for row in result.rows if row.error is not None][:5]:
             console.print(f"{row_name(row)}: {row.error}", markup=False, style="red")
         console.print(f"result: {self.out}", markup=False, highlight=False)
-        return 0
+        next_step("film", self.out)
+        return int(any(row.error is not None for row in result.rows))
 
 
 def bench_table(result: Result) -> Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from autoarm.commands.measured_scene import MeasuredScene, area_of
+from autoarm.commands.next_step import next_step
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 
@@ -112,6 +113,7 @@ class Collect:
             return 0
         episodes = collected.collection.episodes
         print(f"{len(episodes)} episodes, {sum(episode.frames for episode in episodes)} frames: {collected.folder}")
+        next_step("train", collected.folder, "--out", "outputs/act")
         return 0
 
     def _record_expert(self) -> int:
@@ -144,4 +146,5 @@ class Collect:
             if episode.attempts > 1:
                 console.print(f"episode {index}: the expert needed {episode.attempts} attempts")
         print(f"{len(episodes)} episodes, {sum(episode.frames for episode in episodes)} frames: {collected.folder}")
+        next_step("train", collected.folder, "--out", "outputs/act")
         return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import tyro
 
 from autoarm.commands.arguments import DatasetFolder
+from autoarm.commands.next_step import next_step
 
 
 @dataclass
@@ -63,4 +64,5 @@ class Distil:
             )
         shares = " and ".join(f"{share:.0%}" for share in record["explained"])
         print(f"backbone: {self.out} (gives {shares} of the variance of the network's two maps)")
+        next_step("train", self.dataset, "--backbone", self.out, "--out", "outputs/act")
         return 0

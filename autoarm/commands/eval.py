@@ -12,6 +12,7 @@ import tyro
 
 from autoarm.commands.arguments import DatasetFolder, PolicyName
 from autoarm.commands.measured_scene import MeasuredScene
+from autoarm.commands.next_step import next_step
 from autoarm.commands.progress import progress_bar, resumable
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -122,7 +123,8 @@ class Eval:
                 console.print(f"seed {row.seed}: {row.error}", markup=False, style="red")
         if self.out is not None:
             console.print(f"result: {self.out}", markup=False, highlight=False)
-        return 0
+        next_step("bench", self.policy, "--suite", "five-spots-v2", "--size", "quick", "--out", "outputs/bench.json")
+        return int(any(row.error is not None for row in result.rows))
 
 
 def result_table(result: Result) -> Table:

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from autoarm.commands.arguments import DatasetFolder, PolicyName
+from autoarm.commands.next_step import next_step
 
 
 @dataclass
@@ -67,4 +68,5 @@ class Finetune:
         policy = shipped_policies().get(self.policy, Path(self.policy))
         folder = finetune(policy, self.dataset, self.out, config, progress, ["autoarm", *sys.argv[1:]])
         print(f"policy: {folder}")
+        next_step("bench", self.out, "--suite", "five-spots-v2", "--size", "quick", "--out", f"{self.out}.json")
         return 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoarm.commands.measured_scene import area_of
+from autoarm.commands.next_step import next_step
 from gym_autoarm.body_files import DEFAULT_BODY
 from gym_autoarm.variation import check_variations
 
@@ -81,4 +82,5 @@ class Pretrain:
             record = pretrain(self.out, config, self.workers, rendered, show_training(bars, training))
         errors = record["held_out"]
         print(f"backbone: {self.out} (held-out scenes: cube {errors['cube_mm']} mm, gripper {errors['grasp_mm']} mm)")
+        next_step("train", "DATASET", "--backbone", self.out, "--out", "outputs/act")
         return 0

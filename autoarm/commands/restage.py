@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from autoarm.commands.arguments import DatasetFolder
+from autoarm.commands.next_step import next_step
 
 
 @dataclass
@@ -52,4 +53,5 @@ class Restage:
             )
         episodes = collected.collection.episodes
         print(f"{len(episodes)} episodes, {sum(episode.frames for episode in episodes)} frames: {collected.folder}")
+        next_step("train", self.dataset, collected.folder, "--out", "outputs/act")
         return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import tyro
 
 from autoarm.commands.arguments import DatasetFolders
+from autoarm.commands.next_step import next_step
 from gym_autoarm.errors import InvalidFileError
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class Train:
             command=["autoarm", *sys.argv[1:]],
         )
         print(f"policy: {folder}")
+        next_step("bench", self.out, "--suite", "five-spots-v2", "--size", "quick", "--out", f"{self.out}.json")
         return 0
 
     def _measure(self, checkpoint: Path) -> tuple[int, int]:
