@@ -41,13 +41,13 @@ class Distil:
 
         from autoarm.commands.progress import show_training
         from autoarm.runtime.bars import Bars
-        from autoarm.runtime.files import check_writable
+        from autoarm.runtime.files import check_replaceable
         from autoarm.training.backbone import RECORD
         from autoarm.training.devices import find_device
         from autoarm.training.distillation import DistilConfig, distil
 
         device = find_device(self.device)
-        check_writable(self.out / RECORD)
+        check_replaceable(self.out, RECORD)
         base = DistilConfig()
         config = replace(
             base, image_size=self.image_size, training=replace(base.training, steps=self.steps), seed=self.seed

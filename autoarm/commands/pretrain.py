@@ -51,13 +51,13 @@ class Pretrain:
 
         from autoarm.commands.progress import show_training
         from autoarm.runtime.bars import Bars
-        from autoarm.runtime.files import check_writable
+        from autoarm.runtime.files import check_replaceable
         from autoarm.training.backbone import RECORD
         from autoarm.training.config import Augmentation
         from autoarm.training.pretraining import PretrainConfig, pretrain
         from autoarm.training.scenes import Scenes
 
-        check_writable(self.out / RECORD)
+        check_replaceable(self.out, RECORD)
         base = PretrainConfig()
         config = PretrainConfig(
             scenes=Scenes(

@@ -60,7 +60,7 @@ def build_leaderboard(
         _write_site(folder, boards, results, title, report)
 
     try:
-        replace_folder(out, fill)
+        replace_folder(out, fill, "index.html")
     except OSError as error:
         raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=out) from error
     return out / "index.html"

@@ -35,7 +35,7 @@ def save_backbone(folder: Path, weights: dict[str, Tensor], record: dict[str, An
         save_file({name: value.contiguous() for name, value in weights.items()}, temporary / WEIGHTS)
         (temporary / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
-    replace_folder(folder, fill)
+    replace_folder(folder, fill, RECORD)
 
 
 def load_backbone(folder: Path) -> dict[str, Tensor]:

@@ -24,6 +24,10 @@ from gym_autoarm.errors import InvalidFileError
 
 POLICY_FOLDER = "pretrained_model"
 STATE_FOLDER = "state"
+RECORD = "train.json"
+POLICY_MARK = "config.json"
+"""A file that every folder of a policy has."""
+_STEP = "step.json"
 
 
 def save_policy(folder: Path, policy: Any, processors: Pipelines, trained_on: TrainedOn | None = None) -> None:
@@ -39,7 +43,7 @@ def save_policy(folder: Path, policy: Any, processors: Pipelines, trained_on: Tr
         if trained_on is not None:
             trained_on.save(temporary)
 
-    replace_folder(folder, fill)
+    replace_folder(folder, fill, POLICY_MARK)
 
 
 def save_state(
@@ -62,14 +66,14 @@ def save_state(
 
     def fill(temporary: Path) -> None:
         save_file(tensors, temporary / "state.safetensors")
-        write_text(temporary / "step.json", json.dumps({"step": step}))
+        write_text(temporary / _STEP, json.dumps({"step": step}))
 
-    replace_folder(folder, fill)
+    replace_folder(folder, fill, _STEP)
 
 
 def saved_step(folder: Path) -> int:
     """The number of steps that a saved run has taken. Raises `InvalidFileError` if the folder is damaged."""
-    path = folder / "step.json"
+    path = folder / _STEP
     try:
         return int(json.loads(path.read_text())["step"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -21,6 +21,7 @@ from autoarm.policies.lerobot import WEIGHTS, checkpoint_folder
 from autoarm.results.result import Interval, Result
 from autoarm.runtime.files import replace_folder
 from autoarm.training.backbone import PRETRAINING
+from autoarm.training.checkpoint import POLICY_MARK, RECORD
 from gym_autoarm.errors import AutoArmError, InvalidFileError
 
 
@@ -58,7 +59,7 @@ def export_policy(
         for file in temporary.iterdir():
             file.chmod(0o644)  # safetensors' own files are their maker's alone, and a wheel keeps that
 
-    replace_folder(out, fill)
+    replace_folder(out, fill, POLICY_MARK)
     return out
 
 
@@ -72,7 +73,7 @@ def model_card(title: str, folder: Path, results: Sequence[Result] = (), seeds: 
         seeds: Results of the same recipe's training seeds, on the same episodes.
     """
     lines = [f"# {title}", "", "LeRobot's ACT for `gym_autoarm/PickIntoBox-v0`. Weights are stored as float16.", ""]
-    training = folder.parent / "train.json"
+    training = folder.parent / RECORD
     if training.is_file():
         record = json.loads(training.read_text(encoding="utf-8"))
         config = record["config"]

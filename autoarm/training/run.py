@@ -15,7 +15,9 @@ from autoarm.data.dataset import check_dataset, joint_columns
 from autoarm.data.frames import JoinedFrames, cached_frames, dataset_digest, joint_digest
 from autoarm.policies.trained_on import IMAGENET, RANDOM, UNKNOWN, Demonstrations, TrainedOn
 from autoarm.runtime.bars import Bars
+from autoarm.runtime.files import check_replaceable
 from autoarm.training.backbone import load_backbone, load_into, made_by
+from autoarm.training.checkpoint import RECORD
 from autoarm.training.compiling import Compile
 from autoarm.training.config import TrainConfig, with_backbone
 from autoarm.training.data import ChunkDataset
@@ -69,6 +71,7 @@ def train(
         InvalidInputError: If an option is wrong.
     """
     device = find_device(device)
+    check_replaceable(out, RECORD)
     weights, origin = None, None
     if backbone is not None:
         weights, origin = load_backbone(backbone), made_by(backbone)

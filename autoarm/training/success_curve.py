@@ -18,7 +18,7 @@ import torch
 from autoarm.figures.style import POLICY_COLOURS, new_figure, save_figure
 from autoarm.runtime.files import read_json, replace_folder, write_text
 from autoarm.statistics.proportions import wilson_interval
-from autoarm.training.checkpoint import POLICY_FOLDER
+from autoarm.training.checkpoint import POLICY_FOLDER, POLICY_MARK
 from autoarm.training.trainer import Trainer
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.strict import StrictModel
@@ -82,7 +82,8 @@ def run_measured(trainer: Trainer, out: Path, every: int, measure: Measure, **op
             point = Point(step=trainer.step, successes=successes, episodes=episodes)
             curve = SuccessCurve(points=(*curve.points, point))
             if curve.best == point:
-                replace_folder(out / BEST_FOLDER, partial(shutil.copytree, checkpoint, dirs_exist_ok=True))
+                copy = partial(shutil.copytree, checkpoint, dirs_exist_ok=True)
+                replace_folder(out / BEST_FOLDER, copy, POLICY_MARK)
             write_text(path, curve.model_dump_json(indent=1) + "\n")
             _draw(curve, out / "success")
         if trainer.step >= steps:

@@ -19,7 +19,7 @@ from torch import Tensor
 from autoarm.data.dataset import IMAGES, STATE
 from autoarm.data.frames import cache_root
 from autoarm.policies.trained_on import TrainedOn
-from autoarm.runtime.files import write_text
+from autoarm.runtime.files import check_replaceable, write_text
 from autoarm.training import checkpoint
 from autoarm.training.augment import augment_images, augment_maps, augment_state
 from autoarm.training.averaging import WeightAverage
@@ -207,7 +207,7 @@ class Trainer:
             "command": self._command,
             "backbone_made_by": self._backbone_made_by,
         }
-        write_text(self._out / "train.json", json.dumps(record, indent=1) + "\n")
+        write_text(self._out / checkpoint.RECORD, json.dumps(record, indent=1) + "\n")
         checkpoint.save_state(
             self._out / checkpoint.STATE_FOLDER, self.step, self.policy.state_dict(), self._optimizer, self._average
         )
@@ -318,12 +318,9 @@ class Trainer:
 
     def _check_folder(self) -> float:
         """Make sure that the folder is this run's or new. Returns the seconds that the run has taken so far."""
-        path = self._out / "train.json"
+        check_replaceable(self._out, checkpoint.RECORD)
+        path = self._out / checkpoint.RECORD
         if not path.exists():
-            if self._out.exists() and any(self._out.iterdir()):
-                raise InvalidFileError(
-                    "the folder is not empty and holds no training run", file=self._out, cure="choose another --out"
-                )
             return 0.0
         try:
             found = json.loads(path.read_text())
