@@ -28,10 +28,18 @@ class Rows:
         read: Gives the rows with the given numbers.
         count: Rows in all.
         device: Where they are wanted.
+        read_ahead: Whether `ahead` has an effect; by default on a GPU, beside which the processor has nothing to do.
     """
 
-    def __init__(self, read: Callable[[NDArray[np.int64]], NDArray[Any]], count: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        read: Callable[[NDArray[np.int64]], NDArray[Any]],
+        count: int,
+        device: torch.device,
+        read_ahead: bool | None = None,
+    ) -> None:
         self._read, self._count, self._device = read, count, device
+        self._read_ahead = device.type == "cuda" if read_ahead is None else read_ahead
         self._kept: Tensor | None = None
         self._coming: tuple[bytes, Future[Tensor]] | None = None
 
@@ -64,8 +72,8 @@ class Rows:
 
     def ahead(self, rows: NDArray[np.int64]) -> None:
         """Begin to read the rows that will be wanted next."""
-        if self._kept is None and self._device.type == "cuda":
-            self._coming = rows.tobytes(), _READER.submit(self._pinned, rows)
+        if self._kept is None and self._read_ahead:
+            self._coming = rows.tobytes(), _READER.submit(self._in_memory, rows)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Tensor:
         """The rows with these numbers."""
@@ -76,5 +84,6 @@ class Rows:
             return coming[1].result().to(self._device, non_blocking=True)
         return torch.from_numpy(self._read(rows)).to(self._device)
 
-    def _pinned(self, rows: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(self._read(rows)).pin_memory()
+    def _in_memory(self, rows: NDArray[np.int64]) -> Tensor:
+        found = torch.from_numpy(self._read(rows))
+        return found.pin_memory() if self._device.type == "cuda" else found

@@ -259,7 +259,7 @@ def test_policies_of_equal_seed_are_equal(
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, make_trainer: Callable[..., Trainer]) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InvalidFileError, match="not empty"):
+    with pytest.raises(InvalidFileError, match="holds other things"):
         make_trainer(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
