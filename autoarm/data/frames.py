@@ -10,7 +10,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched
 from pathlib import Path
 from typing import Final
 
@@ -132,11 +134,11 @@ def _write(
             temporary, mode="w+", dtype=np.uint8, shape=shape
         )
         first = 0
-        for episode in range(info.episodes):
-            for slot, camera in enumerate(spec.CAMERAS):
-                decoded = resize(episode_frames(info.folder, episode, camera), image_size)
-                frames[first : first + len(decoded), slot] = decoded
-            first += len(decoded)
+        for decoded in _episodes(info, image_size):
+            count = len(decoded[0])
+            for slot, each in enumerate(decoded):
+                frames[first : first + count, slot] = each
+            first += count
             if progress is not None:
                 progress(first, info.frames)
         frames.flush()
@@ -145,6 +147,21 @@ def _write(
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _episodes(info: DatasetInfo, image_size: tuple[int, int]) -> Iterator[list[Frames]]:
+    """Each episode's frames of all cameras, `(n, h, w, 3)`; decoding leaves the interpreter to others."""
+    videos = ((episode, camera) for episode in range(info.episodes) for camera in spec.CAMERAS)
+
+    def read(video: tuple[int, str]) -> Frames:
+        return resize(episode_frames(info.folder, *video), image_size)
+
+    at_once = max(1, (os.cpu_count() or 1) // len(spec.CAMERAS))
+    with ThreadPoolExecutor(at_once * len(spec.CAMERAS)) as pool:
+        # So many at a time: finished ones that wait for their turn take memory.
+        for some in batched(videos, at_once * len(spec.CAMERAS)):
+            for episode in batched(pool.map(read, some), len(spec.CAMERAS)):
+                yield list(episode)
 
 
 def resize(frames: Frames, image_size: tuple[int, int]) -> Frames:
