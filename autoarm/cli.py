@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,7 +18,8 @@ import tyro
 
 DESCRIPTION: Final = """Teach an SO-101 arm to put a cube in a box, and measure where that skill ends.
 
-Start with `autoarm demo`, or `autoarm doctor` if something does not work."""
+Start with `autoarm demo`, or `autoarm doctor` if something does not work. `--debug`, anywhere in a command, shows where
+an error arose; `--version` says which version this is."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,10 @@ def unknown_command(name: str) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exit codes: 0 done, 1 a check or a policy failed, 2 bad input."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if list(arguments) == ["--version"]:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments == ["--version"]:
         print(f"autoarm {version('autoarm')}")
         return
     if arguments and (hint := unknown_command(arguments[0])):
@@ -203,6 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_arguments(command)
         sys.exit(command.run())
     except AutoArmError as error:
+        if debug:
+            traceback.print_exc()
         print(f"autoarm: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -12,9 +12,10 @@ import pytest
 import tyro
 
 from autoarm.cli import COMMANDS, command_type
+from gym_autoarm.errors import AutoArmError
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CARDS = sorted((ROOT / "assets/policies").glob("*/README.md"))
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -84,6 +85,18 @@ def test_commands_in_running_text_have_the_options_that_are_named(
         text = capsys.readouterr().out
         for option in options:
             assert option in text, f"{page.name}: {line}: {option}"
+
+
+def test_every_error_is_explained() -> None:
+    import autoarm_hardware.pacing
+    import autoarm_hardware.servos
+    import autoarm_hardware.views  # noqa: F401 (errors of a real arm)
+
+    def kinds(base: type[AutoArmError]) -> set[str]:
+        return {base.__name__}.union(*(kinds(kind) for kind in base.__subclasses__()))
+
+    text = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    assert kinds(AutoArmError) == set(re.findall(r"`(\w+Error)`", text))
 
 
 def test_the_readme_is_read_in_two_minutes() -> None:

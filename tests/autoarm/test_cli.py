@@ -200,6 +200,18 @@ def test_our_errors_are_one_line_and_exit_code_2(
     assert capsys.readouterr().err == "autoarm: error: spot: there is no spot 'attic' (choose another)\n"
 
 
+@pytest.mark.parametrize("arguments", [["--debug", "verify", "a.json"], ["verify", "a.json", "--debug"]])
+def test_where_an_error_arose_is_shown_to_whoever_asks(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    *above, last = capsys.readouterr().err.splitlines()
+    assert above[0].startswith("Traceback")
+    assert last.startswith("autoarm: error: a.json: there is no such file")
+
+
 @pytest.mark.parametrize(("outcome", "code"), [(0, 0), (1, 1)])
 def test_exit_code_is_what_the_command_says(monkeypatch: pytest.MonkeyPatch, outcome: int, code: int) -> None:
     monkeypatch.setattr(Doctor, "run", lambda self: outcome)
