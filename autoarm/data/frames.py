@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import batched
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
@@ -25,6 +26,7 @@ from torchvision.transforms.v2 import functional as transforms
 from autoarm.data.dataset import DatasetInfo, episode_frames
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.files import replacing
 
 Frames = NDArray[np.uint8]
 
@@ -122,14 +124,23 @@ def check_room(folder: Path, needed: int, what: str) -> None:
         )
 
 
+@contextmanager
+def cache_file(path: Path) -> Iterator[Path]:
+    """A temporary file that becomes a file of the cache when the block ends; what killed processes left is removed."""
+    for leftover in path.parent.glob(".*.tmp"):
+        process = leftover.name.split(".")[-2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            leftover.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        yield temporary
+
+
 def _write(
     path: Path, info: DatasetInfo, image_size: tuple[int, int], progress: Callable[[int, int], None] | None
 ) -> None:
     shape = (info.frames, len(spec.CAMERAS), *image_size, 3)
     check_room(path.parent, int(np.prod(shape)), "the decoded frames")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npy")
-    os.close(handle)
-    try:
+    with cache_file(path) as temporary:
         frames = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
             temporary, mode="w+", dtype=np.uint8, shape=shape
         )
@@ -143,10 +154,6 @@ def _write(
                 progress(first, info.frames)
         frames.flush()
         del frames
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _episodes(info: DatasetInfo, image_size: tuple[int, int]) -> Iterator[list[Frames]]:

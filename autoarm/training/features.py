@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 
-from autoarm.data.frames import check_room
+from autoarm.data.frames import cache_file, check_room
 from autoarm.training.folding import folded_batch_norm
 
 FeatureMaps = NDArray[np.float16]
@@ -100,14 +98,8 @@ def cached_feature_maps(
     path = folder / f"{name}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".npy")
-        os.close(handle)
-        try:
-            _compute(Path(temporary), backbone, images, count, views, dtype, progress)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with cache_file(path) as temporary:
+            _compute(temporary, backbone, images, count, views, dtype, progress)
     maps: FeatureMaps = np.load(path, mmap_mode="r", allow_pickle=False)
     return maps
 
