@@ -19,6 +19,7 @@ import tyro
 from autoarm.commands.train import Train
 from autoarm.results.result import Interval, Result
 from autoarm.runtime.files import replace_folder, write_text
+from autoarm.training.checkpoint import POLICY_MARK
 from gym_autoarm.errors import InvalidInputError
 
 AXES: Final = ("fresh", "interpolation", "extrapolation")
@@ -145,11 +146,11 @@ def changed_policy(policy: Path, out: Path, fields: Mapping[str, Any]) -> Path:
 
     def fill(temporary: Path) -> None:
         shutil.copytree(policy, temporary, dirs_exist_ok=True)
-        config = json.loads((temporary / "config.json").read_text(encoding="utf-8"))
-        (temporary / "config.json").write_text(json.dumps({**config, **fields}, indent=4), encoding="utf-8")
+        config = json.loads((temporary / POLICY_MARK).read_text(encoding="utf-8"))
+        (temporary / POLICY_MARK).write_text(json.dumps({**config, **fields}, indent=4), encoding="utf-8")
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace_folder(out, fill)
+    replace_folder(out, fill, POLICY_MARK)
     return out
 
 
