@@ -141,9 +141,8 @@ class Trainer:
         """
         self.policy.train()
         if self._device.type == "cuda":
-            torch.backends.cudnn.benchmark = (
-                True  # batches are of one size: the quickest convolution is looked for once
-            )
+            # Batches are of one size: the quickest convolution is looked for once.
+            torch.backends.cudnn.benchmark = True
         self._clock = time.perf_counter()
         last = min(self._config.steps, until or self._config.steps)
         while self.step < last:
@@ -153,12 +152,15 @@ class Trainer:
             if self.step == first:
                 self.policy.zero_grad(set_to_none=True)  # what the last phase left would count towards the norm
                 self._optimizer = self._make_optimizer()
-            self._keep(*self._data.frames.values())
-            self._maps = self._feature_maps(phase.views, computed) if frozen else None
-            if self._maps is not None:
+            if frozen:
+                # Each frame is looked at once for its map, if at all: moving them all would gain nothing.
+                self._maps = self._feature_maps(phase.views, computed)
                 for rows in self._data.frames.values():
                     rows.let_go()
                 self._keep(self._maps)
+            else:
+                self._maps = None
+                self._keep(*self._data.frames.values())
             with (
                 folded_batch_norm(self._backbone),
                 lean_transformer(self.policy),
@@ -227,8 +229,10 @@ class Trainer:
             batch = self._batch(indices)
             with images_are_feature_maps(self.policy):
                 loss, _ = self.policy.forward(batch)
-        for rows in self._data.frames.values() if self._maps is None else ():
-            rows.ahead(sampler.batch(within + 1))
+        if self._maps is None and self._device.type == "cuda":
+            following = sampler.batch(within + 1)
+            for rows in self._data.frames.values():
+                rows.ahead(following)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self._config.clip)

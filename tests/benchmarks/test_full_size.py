@@ -18,8 +18,11 @@ def test_a_toy_run_goes_from_recording_to_a_table_and_goes_on_where_it_was_left(
     toy = ["--episodes-per-spot", "1", "--image-size", "96", "128", "--fast-steps", "2", "3", "--full-steps", "2"]
     command = [sys.executable, str(SCRIPT), "--out", str(out), *toy, "--batch-size", "2", "--episodes", "5"]
     options = ["--workers", "2", "--device", "cpu"]
-    environment_of_a_test = {"check": True, "capture_output": True, "text": True, "timeout": 900}
-    first = subprocess.run([*command, *options], **environment_of_a_test)  # type: ignore[call-overload]
+
+    def run() -> str:
+        return subprocess.run([*command, *options], check=True, capture_output=True, text=True, timeout=900).stdout
+
+    first = run()
     numbers = json.loads((out / "full-size.json").read_text())
     assert set(numbers["seconds"]) == {"recording", "training", "evaluation"}
     assert all(seconds > 0 for seconds in numbers["seconds"].values())
@@ -27,12 +30,12 @@ def test_a_toy_run_goes_from_recording_to_a_table_and_goes_on_where_it_was_left(
     assert len(numbers["full_samples_per_second"]) == 1
     assert 0 <= numbers["successes"] <= numbers["episodes"] == 5
     table = (out / "full-size.md").read_text()
-    assert table in first.stdout
+    assert table in first
     assert f"| success at the spots | {numbers['successes']} of 5 |" in table
     assert "not in this call" not in table
 
     weights = (out / "full-fast/pretrained_model/model.safetensors").read_bytes()
-    again = subprocess.run([*command, *options], **environment_of_a_test)  # type: ignore[call-overload]
-    assert "| recording the demonstrations | there already |" in again.stdout
+    again = run()
+    assert "| recording the demonstrations | there already |" in again
     assert (out / "full-fast/pretrained_model/model.safetensors").read_bytes() == weights
     assert json.loads((out / "full-size.json").read_text())["successes"] == numbers["successes"]
