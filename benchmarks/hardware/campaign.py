@@ -35,6 +35,8 @@ _SPEED: Final = 180.0
 """Speed of the joints, degrees a second."""
 _ROUNDING: Final = 0.2
 """Degrees of rounding to whole ticks, once of the reading and once of the command."""
+_PAUSE: Final = 1.5 / spec.FPS
+"""Seconds for which the largest speed counts at most: after a pause the arm is at rest."""
 _FRESH: Final = 0.03
 """Most seconds from the request for positions to the command built on their answers."""
 _LAST: Final = 0.065
@@ -150,6 +152,9 @@ class BenchArm:
             servo["Torque_Enable"] = 1
         self.violations: list[str] = []
         self._asked_at, self._asked_position = -math.inf, self.position
+        self.speed = math.inf
+        """Largest speed of goals, degrees a second, that the guard was given."""
+        self._goal, self._goal_at = self.position, -math.inf
         self.is_ending = False
         self.bus.witness = self._judge
         self.bus.on_reading = self._note_reading
@@ -173,6 +178,12 @@ class BenchArm:
         way = goal - self._asked_position
         if (np.abs(way) > STEP + _ROUNDING).any():
             self.violations.append(f"a goal too far from where the arm was when asked: {way.round(1)}")
+        way = np.abs(goal - self._goal).max() - _ROUNDING
+        if not self.is_ending and way > self.speed * min(self.line.now() - self._goal_at, _PAUSE):
+            self.violations.append(
+                f"a goal {way:.1f} degrees from the one before, {self.line.now() - self._goal_at:.3f} s"
+            )
+        self._goal, self._goal_at = goal, self.line.now()
         if self.line.now() - self._asked_at > (_LAST if self.is_ending else _FRESH):
             self.violations.append(f"a command built on a reading {self.line.now() - self._asked_at:.3f} s old")
 
@@ -246,9 +257,12 @@ def campaign(seed: int, kind: str) -> Outcome:
     noise = _CountingNoise(_noise(kind, rng), seed, "line")
     arm = BenchArm(noise)
     release = bool(rng.random() < 0.5)
+    # Goals that keep to a speed seldom reach the step limit, which is tested, too.
+    limits = Limits(step=STEP) if rng.random() < 0.5 else Limits(step=STEP, speed=1e4)
+    arm.speed = limits.speed
     guard = Guard(
         arm.driver,
-        Limits(step=STEP),
+        limits,
         release=release,
         retries=int(rng.integers(3)),
         sleep=arm.line.sleep,

@@ -93,6 +93,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     | `stage`        | str                   | furthest stage entered: reach, grasp, lift or place               |
     | `steps`        | int                   | number of actions taken by this call; 0 after `reset`             |
     | `clipped`      | bool `(6,)`           | joints whose goals were clipped in this call                      |
+    | `limited`      | dict of int           | how many of the call's goals each of `spec.LIMITS` changed        |
     | `cube_pose`    | float64 `(7,)`        | pose of the cube                                                  |
     | `box_pose`     | float64 `(7,)`        | pose of the box                                                   |
     | `gripper_pose` | float64 `(7,)`        | pose of the gripper                                               |
@@ -186,6 +187,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         reward = 0.0
         track, joints = [], []
         self._clipped = np.zeros(len(spec.JOINTS), bool)
+        self._out_of_range = 0
         for goal in goals:
             self._advance(goal)
             track.append(self._positions())
@@ -260,6 +262,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         )
         self._actuation = Actuation(scene.body, start)
         self._clipped = np.zeros(len(spec.JOINTS), bool)
+        self._out_of_range = 0
         self._monitor = TaskMonitor(self.model, scene)
         self._actuation.hold(self.data)
         mujoco.mj_step(self.model, self.data, _SETTLE_STEPS * SUBSTEPS)
@@ -267,7 +270,9 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
 
     def _advance(self, goal: NDArray[np.float64]) -> None:
         limited = np.clip(goal, spec.ACTION_LOW, spec.ACTION_HIGH)
-        self._clipped |= limited != goal
+        changed = limited != goal
+        self._clipped |= changed
+        self._out_of_range += bool(changed.any())
         self._actuation.step(self.model, self.data, limited)
         # Positions and contacts of the new state, for the monitor and the renderer.
         mujoco.mj_forward(self.model, self.data)
@@ -296,6 +301,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             "is_success": self._monitor.is_success,
             "stage": self._monitor.stage,
             "clipped": self._clipped.copy(),
+            "limited": {name: self._out_of_range if name == "range" else 0 for name in spec.LIMITS},
             "cube_pose": body_pose(self.model, self.data, CUBE),
             "box_pose": box_pose(self.model, self.data),
             "gripper_pose": body_pose(self.model, self.data, "gripper"),

@@ -29,6 +29,10 @@ ROBOT_TYPE: Final = "so101_follower"
 STAGES: Final = ("reach", "grasp", "lift", "place")
 """The phases of an episode, in order; `info["stage"]` is the furthest one entered so far."""
 
+LIMITS: Final = ("range", "floor", "speed", "step")
+"""What may change a goal before a real arm is sent there: see `autoarm_hardware.servos.Limits`. Simulation has
+the first."""
+
 TIME_LIMIT: Final = 300
 """Steps before an episode is truncated: ten seconds."""
 

@@ -113,6 +113,7 @@ class RobotConfig(StrictModel):
         cameras: LeRobot's camera configurations, for `top` and `lateral`.
         success: How success is decided: `operator`, by a person's key, or `vision`, by the top camera.
         operator: What places the cube: a person at the `terminal`, or a twin (`twin:PORT`).
+        park: Whether the arm goes home before the end; see `PickIntoBoxEnv`.
         release: Whether motors are switched off in the end; otherwise they hold where they are.
         retries: How often a reading of the servos that failed is made again.
         limits: Limits on every command, and on what servos report.
@@ -132,6 +133,7 @@ class RobotConfig(StrictModel):
     cameras: dict[CameraName, dict[str, Any]]
     success: Literal["operator", "vision"] = "operator"
     operator: str = Field(default=_TERMINAL, pattern=rf"^({_TERMINAL}|{_TWIN}\d+)$")
+    park: bool = True
     release: bool = True
     retries: int = Field(default=2, ge=0)
     limits: Limits = Limits()
@@ -225,6 +227,7 @@ class RobotConfig(StrictModel):
             "success": self.success,
             "operator": self.make_operator(),
             "limits": self.limits,
+            "park": self.park,
             "release": self.release,
             "dry_run": print if self.dry_run else None,
             "retries": self.retries,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from autoarm_hardware import signals
 from autoarm_hardware.arm import connect_bus, make_robot
 from autoarm_hardware.follower import describe
+from autoarm_hardware.links import Links
+from autoarm_hardware.moving import Mover
 from autoarm_hardware.operator import PICTURE, Operator, Terminal
 from autoarm_hardware.overlay import overlay
-from autoarm_hardware.pacing import Clock, Heartbeat, Pacer, Timing, WallClock
+from autoarm_hardware.pacing import Clock, LateError, Timing, WallClock
+from autoarm_hardware.parking import park
 from autoarm_hardware.port import disconnect_bus
 from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import Limits, ServoError
@@ -35,12 +39,9 @@ from gym_autoarm.task import RELEASED, REST_STEPS
 
 Vector = NDArray[np.float64]
 
-_RESET_SPEED: Final = 60.0
-"""Degrees a second at which `reset` moves the arm: slowly enough to get a hand out of the way."""
 _SETTLE_STEPS: Final = 6
 _UNSEEN_STEPS: Final = 15
 """Steps for which the open gripper must be over the box, with no cube in sight, before the arm moves aside."""
-_PAN: Final = spec.JOINTS.index("shoulder_pan")
 
 
 class PickIntoBoxEnv(gym.Env[Observation, Action]):
@@ -74,6 +75,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             hides the box from the camera, it moves aside, and back if the cube is not in the box.
         operator: Places the cube; a person at the terminal if nothing is given.
         limits: Limits on every command, and on what servos report.
+        park: Whether the arm goes home before the end, slowly, on a way that touches nothing: after an episode, an
+            exception or a signal, though not where a servo or the machine has failed. Another signal stops it.
         release: Whether the motors are switched off in the end.
         dry_run: Called with what would be sent to the servos, which are only read then.
         retries: How often a failed reading is made again, while the servos keep their goal.
@@ -98,6 +101,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         success: Literal["operator", "vision"] = "operator",
         operator: Operator | None = None,
         limits: Limits | None = None,
+        park: bool = True,
         release: bool = True,
         dry_run: Callable[[str], None] | None = None,
         retries: int = 2,
@@ -125,19 +129,23 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         self._views = Views(self._robot.cameras, self.image_size)
         self._success, self._operator = success, operator
         self._clock = clock or WallClock()
-        self._pacer = Pacer(spec.FPS, self._clock)
-        self._heartbeat = Heartbeat((limits or Limits()).gap, self._clock)
+        self._mover = Mover(self._follower, self._clock, (limits or Limits()).gap)
+        # Whatever the scene: a cube that is held may hang lower than its size.
+        standing = max(self.distribution.base.box.height, self.distribution.base.cube.size)
+        self._links = Links(standing) if self._follower.has_model else None
         self._release = release
+        self._parks = park and not dry_run
         self._guarding = {
             "limits": limits, "release": release, "dry_run": dry_run, "retries": retries,
             "sleep": self._clock.sleep, "now": self._clock.now,
-            "low": self._follower.low, "high": self._follower.high,
+            "low": self._follower.low, "high": self._follower.high, "links": self._links,
         }  # fmt: skip
         self._guard: Guard | None = None
         self._kinematics = ArmKinematics()
         self._scene: Scene | None = None
         self._frames: dict[str, Frame] = {}
         self._clipped: NDArray[np.bool_] = np.zeros(len(spec.JOINTS), bool)
+        self._limited_before: Counter[str] = Counter()
 
     # -- Gymnasium ---------------------------------------------------------------------------------------------------
 
@@ -157,22 +165,23 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         try:
             guard = self._connect(scene)
             self._scene = scene
-            self._fold(guard, np.asarray(scene.start))
+            self._mover.go(guard, np.asarray(scene.start), self._links)
             self._ask().place(lambda: overlay(self._views.frame("top"), scene), scene)
             self._ask().verdict()  # a verdict from before the episode does not count
-            self._heartbeat.start(guard.waited)
+            self._mover.start(guard)
             for _ in range(_SETTLE_STEPS):
                 self._tick(guard, np.asarray(scene.start))
             self._elapsed, self._unseen, self._has_looked = 0, 0, False
             self._is_success = self._has_failed = False
             self._placed = PlacementDetector(scene, self.image_size, REST_STEPS, RELEASED)
-            self._clipped = np.zeros(len(spec.JOINTS), bool)
+            self._begin_call(guard)
             position = guard.position()
             self._frames = self._views.frames()
             info = self._info([position], self._cube_pose())
             return self._observation(position), {**info, "steps": 0}
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            # A servo that fails, or a machine that does, is not asked to move the arm.
+            self._end(self._parks and not isinstance(error, ServoError | LateError))
             raise
 
     def step(self, action: Action) -> Step:
@@ -195,8 +204,9 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             raise InvalidInputError("there is no episode", field="step", cure="call reset() first")
         try:
             return self._run(self._guard, goals)
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            # A servo that fails, or a machine that does, is not asked to move the arm.
+            self._end(self._parks and not isinstance(error, ServoError | LateError))
             raise
 
     def render(self) -> Frame | None:
@@ -206,19 +216,8 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return np.concatenate([self._frames[camera] for camera in spec.CAMERAS], axis=1)
 
     def close(self) -> None:
-        """Stop the arm, and release it if so configured; then disconnect. Safe to call twice."""
-        self._scene = None
-        if self._guard is None:
-            return
-        try:
-            with signals.shield():
-                guard, self._guard = self._guard, None
-                try:
-                    guard.stop()
-                finally:
-                    disconnect_bus(self._robot)
-        finally:
-            self._views.close()
+        """Park the arm, stop it, and release it, as configured; then disconnect. Safe to call twice."""
+        self._end(self._parks)
 
     # -- Beyond the contract ------------------------------------------------------------------------------------------
 
@@ -232,9 +231,28 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
     @property
     def timing(self) -> Timing:
         """How evenly commands were sent so far."""
-        return self._pacer.timing()
+        return self._mover.timing
 
     # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _end(self, parks: bool) -> None:
+        self._scene = None
+        if self._guard is None:
+            return
+        try:
+            self._guard.hold()
+            if parks and self._links is not None:
+                park(self._guard, self._mover, self._follower, self._links)
+        finally:
+            try:
+                with signals.shield():
+                    guard, self._guard = self._guard, None
+                    try:
+                        guard.stop()
+                    finally:
+                        disconnect_bus(self._robot)
+            finally:
+                self._views.close()
 
     def _connect(self, scene: Scene) -> Guard:
         if self._guard is None:
@@ -257,10 +275,9 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         return self._operator
 
     def _run(self, guard: Guard, goals: Vector) -> Step:
-        self._clipped = np.zeros(len(spec.JOINTS), bool)
+        self._begin_call(guard)
         joints: list[Vector] = []
         reward, truncated = 0.0, False
-        self._heartbeat.start(guard.waited)  # a policy may take its time
         for goal in goals:
             position = self._tick(guard, goal)
             joints.append(position)
@@ -278,34 +295,20 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         info = {**self._info(joints, np.full(7, np.nan)), "steps": len(joints)}
         return self._observation(joints[-1]), reward, self._is_success, truncated, info
 
+    def _begin_call(self, guard: Guard) -> None:
+        self._mover.start(guard)  # a policy may take its time
+        self._clipped = np.zeros(len(spec.JOINTS), bool)
+        self._limited_before = guard.limited.copy()
+
+    def _limited(self) -> dict[str, int]:
+        now = self._guard.limited if self._guard is not None else self._limited_before
+        return {name: now[name] - self._limited_before[name] for name in spec.LIMITS}
+
     def _tick(self, guard: Guard, goal: Vector) -> Vector:
         """Send a goal, wait for the next tick, and return the position `(6,)` then."""
-        self._heartbeat.beat(guard.waited)
-        try:
-            sent = guard.send(goal)
-            self._clipped |= np.abs(sent - goal) > 1e-6
-            guard.watch()
-            self._pacer.wait()
-            position = guard.position()
-        except ServoError:
-            # A machine that slept has missed the answers: then that is the error, not a cable.
-            self._heartbeat.beat(guard.waited)
-            raise
-        self._heartbeat.beat(guard.waited)
+        position = self._mover.tick(guard, goal)
+        self._clipped |= np.abs(self._mover.sent - goal) > 1e-6
         return position
-
-    def _fold(self, guard: Guard, goal: Vector) -> None:
-        """Move the arm to a goal slowly: first all joints but the pan, then the pan, above what stands on the table."""
-        self._pacer.start()
-        self._heartbeat.start(guard.waited)
-        here = np.clip(guard.position(), self._follower.low, self._follower.high)
-        raised = goal.copy()
-        raised[_PAN] = here[_PAN]
-        for start, end in ((here, raised), (raised, goal)):
-            steps = max(1, int(np.ceil(np.abs(end - start).max() / _RESET_SPEED * spec.FPS)))
-            for part in np.arange(1, steps + 1) / steps:
-                self._tick(guard, start + part * (end - start))
-        self._pacer.pause()
 
     def _judge(self, guard: Guard, position: Vector) -> None:
         match self._ask().verdict() if self._operator is not None or self._success == "operator" else None:
@@ -334,11 +337,11 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             self._has_looked = True
             self._look_aside(guard)
             if not self._is_success:
-                self._fold(guard, position)
+                self._mover.go(guard, position, self._links)
 
     def _look_aside(self, guard: Guard) -> None:
         aside = self._follower.home
-        self._fold(guard, aside)
+        self._mover.go(guard, aside, self._links)
         for _ in range(3 * REST_STEPS):
             position = self._tick(guard, aside)
             self._placed.update(self._views.frame("top"), float(position[spec.GRIPPER]))
@@ -368,6 +371,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             "is_success": self._is_success,
             "stage": spec.STAGES[-1 if self._is_success else 0],
             "clipped": self._clipped.copy(),
+            "limited": self._limited(),
             "cube_pose": cube_pose,
             "box_pose": np.array([box.x, box.y, 0.0, *yaw_quaternion(box.yaw)]),
             "gripper_pose": self._gripper_pose(joints[-1]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import cycle
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autoarm_hardware import signals
+from autoarm_hardware.links import Links
 from autoarm_hardware.port import switch_off
 from autoarm_hardware.servos import Limits, RegisterCheck, ServoError, first_line, servo_family
 from gym_autoarm import spec
@@ -36,6 +38,10 @@ _AGREE: Final = 5.0
 """Degrees by which two readings within `_SUSPICION`, one after the other, may differ if the arm stands still."""
 _FASTEST: Final = 360.0
 """Speed of an STS3215 without load, degrees a second: 0.165 s for 60 degrees at 12 V (datasheet)."""
+_PERIOD: Final = 1.5 / spec.FPS
+"""Seconds of the largest speed that a goal may be ahead of the one before: after a pause the arm is at rest."""
+_HALVINGS: Final = 6
+_ROUNDING: Final = 1e-6
 _STALLED: Final = 2.0
 """Degrees, and hundredths of the gripper's range, within which a joint counts as not moving."""
 
@@ -62,6 +68,37 @@ def safe_goal(
     return sent
 
 
+class Floor:
+    """A height below which no part of the hand is sent.
+
+    Args:
+        links: The arm's links.
+        height: The height, metres.
+    """
+
+    def __init__(self, links: Links, height: float) -> None:
+        self._links, self._height = links, height
+
+    def raised(self, goal: Vector) -> Vector:
+        """A goal near `goal` `(6,)` above the floor, if there is one nearby."""
+        return self._links.raised(goal, self._height)
+
+    def kept_above(self, goal: Vector, before: Vector) -> Vector:
+        """The last goal on the way from `before` to `goal` that is above the floor.
+
+        A hand that is below it already is not sent lower.
+        """
+        least = min(self._height, self._links.lowest(before))
+        if self._links.lowest(goal) >= least:
+            return goal
+        most, step = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            step /= 2
+            if self._links.lowest(before + (most + step) * (goal - before)) >= least:
+                most += step
+        return before + most * (goal - before)
+
+
 class Guard:
     """Moves a connected arm, and stops it when the `with` block ends, however it ends.
 
@@ -74,6 +111,7 @@ class Guard:
         limits: Limits on commands and on what servos report; `Limits()` if nothing is given.
         low: The joints' lower limits `(6,)`, in the contract's units.
         high: The joints' upper limits `(6,)`.
+        links: The arm's links, for `Limits.floor`; an arm whose links are not known has no floor.
         release: Whether motors are switched off at the end; otherwise they hold where they are.
         dry_run: Called with what would be sent; nothing is sent then.
         retries: How often a failed reading is made again before it raises; LeRobot waits 50 ms for each.
@@ -95,10 +133,12 @@ class Guard:
         now: Callable[[], float] = time.monotonic,
         low: ArrayLike = spec.ACTION_LOW,
         high: ArrayLike = spec.ACTION_HIGH,
+        links: Links | None = None,
     ) -> None:
         self._bus = bus
         self._limits = limits or Limits()
         self._low, self._high = np.array(low, np.float64), np.array(high, np.float64)
+        self._floor = None if links is None or self._limits.floor is None else Floor(links, self._limits.floor)
         self._release = release
         self._dry_run = dry_run
         self._retries = retries
@@ -113,6 +153,11 @@ class Guard:
         self._fault_since: dict[tuple[str, str], tuple[float, float]] = {}
         self.reading: Vector = np.full(len(spec.JOINTS), np.nan)
         """The last position read, `(6,)`; NaN before the first."""
+        self._sent: Vector | None = None
+        """The last goal; speed counts from there."""
+        self._sent_at = -math.inf
+        self.limited: Counter[str] = Counter()
+        """How many commands each limit has changed so far, by the names in `spec.LIMITS`."""
         self.waited = 0.0
         """Seconds spent so far on readings that failed, those excluded that a machine was asleep in the middle."""
         self.is_overloaded = False
@@ -135,15 +180,16 @@ class Guard:
         return self._position(1 + self._retries, _FRESH)
 
     def send(self, goal: ArrayLike) -> Vector:
-        """Send the arm towards `goal` and return what was sent, `(6,)`: the goal within limits and step.
+        """Send the arm towards `goal`, and return what was sent, `(6,)`: the goal within the limits.
 
         Raises:
             InvalidActionError: If a goal is not a number; nothing is read or sent.
             ServoError: If the position cannot be read, or the goal not written; nothing more is sent.
         """
-        check_actions(np.asarray(goal, np.float64)[None])
-        sent = safe_goal(goal, self.position(), self._limits.step, self._low, self._high)
+        (wanted,) = check_actions(np.asarray(goal, np.float64)[None])
+        sent = self._within_limits(wanted, self.position())
         self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, sent), strict=True)), normalize=True)
+        self._sent, self._sent_at = sent, self._now()
         return sent
 
     def check(self) -> None:
@@ -160,6 +206,11 @@ class Guard:
         """Look at the next of the registers that `check` looks at, on every servo. Raises what `check` raises."""
         self._look(next(self._next_checks))
 
+    def hold(self) -> None:
+        """Hold the arm where it is. Like `stop`, but it is not released."""
+        with signals.shield():
+            self._hold()
+
     def stop(self) -> None:
         """Hold the arm where it is, then release it if so configured. Does not raise if the bus does not answer.
 
@@ -174,6 +225,27 @@ class Guard:
                     self._switch_off()
 
     # -- Inside ------------------------------------------------------------------------------------------------------
+
+    def _within_limits(self, wanted: Vector, position: Vector) -> Vector:
+        """The goal that is sent for `wanted`; each limit that changes it is counted."""
+        limits, before = self._limits, position if self._sent is None else self._sent
+        ahead = limits.speed * min(self._now() - self._sent_at, _PERIOD)
+        in_range = np.clip(wanted, self._low, self._high)
+        raised = in_range if self._floor is None else self._floor.raised(in_range)
+        slowed = np.clip(raised, before - ahead, before + ahead)
+        near = safe_goal(slowed, position, limits.step, self._low, self._high)
+        sent = near
+        if self._floor is not None:
+            # Between two goals above the floor, some joints further than others, may be one below it.
+            sent = self._floor.kept_above(near, safe_goal(before, position, limits.step, self._low, self._high))
+        for name, given, kept in (
+            ("range", wanted, in_range),
+            ("floor", np.concatenate([in_range, near]), np.concatenate([raised, sent])),
+            ("speed", raised, slowed),
+            ("step", slowed, near),
+        ):
+            self.limited[name] += bool(np.abs(kept - given).max() > _ROUNDING)
+        return sent
 
     def _position(self, tries: int, fresh: float) -> Vector:
         asked = self._now()
@@ -227,6 +299,7 @@ class Guard:
             # Only once: servos hold their goal anyway, and retries would delay switching them off.
             held = np.clip(self._position(1, _LAST), self._low, self._high)
             self._write("Goal_Position", dict(zip(spec.JOINTS, map(float, held), strict=True)), normalize=True)
+            self._sent, self._sent_at = held, self._now()
 
     def _switch_off(self) -> None:
         if self._dry_run is None:

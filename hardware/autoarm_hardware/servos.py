@@ -33,10 +33,17 @@ class Limits:
 
     Attributes:
         step: Largest distance of a goal from where the joint is: degrees, and hundredths of the gripper's range.
+        speed: Largest speed of goals, degrees a second, and hundredths of the gripper's range. The expert's go at 142
+            at most.
+        floor: Height below which no part of the hand (wrist, gripper, jaw) is sent, metres; `None` for none. The
+            expert's goals stay above the table; a centimetre is what zero positions that are two degrees off make of
+            that at 0.3 m. A stiff arm presses with the distance to its goal.
         temperature: Highest temperature, degrees Celsius.
         voltage: Lowest and highest voltage, volts.
         load: Largest share of full torque that a joint may need for `load_time` without moving; a swing at full torque
             does no harm.
+        wrist_load: The same, for wrist_flex and wrist_roll: what the hand presses against, the wrist feels first. In
+            the expert's demonstrations they need 0.2 for half a second, at most.
         load_time: Seconds; half of the default of the servo's own Protection_Time.
         gap: Longest time between two commands of one chunk, seconds, without what servos take that do not answer. A
             machine that was asleep, or too busy, for longer would go on with a plan made for a table that may have
@@ -44,17 +51,22 @@ class Limits:
     """
 
     step: float = 30.0
+    speed: float = 180.0
+    floor: float | None = -0.01
     temperature: float = 65.0
     voltage: tuple[float, float] = (4.5, 14.0)
     load: float = 0.95
+    wrist_load: float = 0.6
     load_time: float = 1.0
     gap: float = 0.2
 
     def __post_init__(self) -> None:
-        for field in ("step", "temperature", "load", "load_time", "gap"):
+        for field in ("step", "speed", "temperature", "load", "wrist_load", "load_time", "gap"):
             value = getattr(self, field)
             if not (math.isfinite(value) and value > 0.0):
                 raise InvalidInputError(f"{value} is no limit", field=field, cure="give a positive number")
+        if self.floor is not None and not math.isfinite(self.floor):
+            raise InvalidInputError(f"{self.floor} is no height", field="floor", cure="give metres, or null for none")
         if not 0.0 <= self.voltage[0] < self.voltage[1]:
             raise InvalidInputError(f"{self.voltage} is no range", field="voltage", cure="give LOW < HIGH")
 
@@ -123,7 +135,8 @@ class ServoFamily:
             if joint in self.force_controlled:
                 return None
             share = abs(raw) / self.full_load[models[joint]]
-            return _within(share, 0, limits.load, " of full torque", "see what the arm presses against")
+            most = limits.wrist_load if joint.startswith("wrist") else limits.load
+            return _within(share, 0, most, " of full torque", "see what the arm presses against")
 
         return (
             RegisterCheck(

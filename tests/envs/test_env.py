@@ -22,7 +22,7 @@ from gym_autoarm.sampling import SPOT_JITTER, SceneDistribution
 from gym_autoarm.scene import Cube, Scene
 
 KEYS = {
-    *("is_success", "stage", "clipped", "steps"),
+    *("is_success", "stage", "clipped", "limited", "steps"),
     *("cube_pose", "box_pose", "gripper_pose", "cube_size", "body", "overloaded"),
     *("grasp_path", "cube_path", "joint_path"),
 }
@@ -266,10 +266,11 @@ def test_actions_outside_the_limits_are_clipped_and_reported(blind: PickIntoBoxE
     for action in (far, np.clip(far, spec.ACTION_LOW, spec.ACTION_HIGH)):
         blind.reset(seed=0)
         *_, info = blind.step(action)
-        states.append((blind.data.qpos.copy(), info["clipped"].tolist()))
+        states.append((blind.data.qpos.copy(), info["clipped"].tolist(), info["limited"]))
     np.testing.assert_array_equal(states[0][0], states[1][0])
     assert states[0][1] == [True, False, True, False, False, True]
     assert states[1][1] == [False] * 6
+    assert [each[2] for each in states] == [dict.fromkeys(spec.LIMITS, 0) | {"range": number} for number in (1, 0)]
 
 
 # -- Time, frames, copies ---------------------------------------------------------------------------------------------

@@ -280,8 +280,8 @@ def test_machine_that_was_asleep_stops_the_arm_and_blames_no_cable(
     goals = np.repeat(np.array([HOME]), steps, axis=0)
     bench.real.step_chunk(goals)
     if moment == "between exchanges":
-        wait = bench.real._pacer.wait
-        bench.real._pacer.wait = lambda: (wait(), line.sleep(0.3))
+        wait = bench.real._mover._pacer.wait
+        bench.real._mover._pacer.wait = lambda: (wait(), line.sleep(0.3))
     else:
         line.hold_up(0.2, 0.3)
         is_over = line.isPacketTimeout

@@ -212,10 +212,38 @@ def test_signals_anywhere_in_an_episode_stop_the_arm(bench: Bench, number: signa
         assert heard in (number, None)
         assert bench.powered == [heard is None] * 6, f"at use {at} of the line"
         assert bench.robot.bus.is_connected == (heard is None)
-        env.close()
+        assert signal_that_ended(env.close) in (number, None)  # on the way home, too
         assert not any(bench.powered)
+        bench.plan.clear()
         came += heard is not None
     assert came >= 8
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_signal_stops_the_arm_on_its_way_home(bench: Bench, monkeypatch: pytest.MonkeyPatch, number: Any) -> None:
+    """The first signal holds the arm, which then goes home; the next one leaves it where it is."""
+    monkeypatch.setattr(signals, "_PATIENCE", 0.0)  # wall time; the arm's is another here
+    env = PickIntoBoxEnv(robot=bench.robot, image_size=SIZE, clock=bench.line, operator=Callbacks())
+    out = np.array([0.0, 0.0, 0.0, 60.0, 0.0, 20.0])
+
+    def reach() -> None:
+        env.reset(seed=0)
+        for part in np.linspace(0, 1, 60):
+            env.step_chunk((np.array(HOME) + part * (out - HOME))[None])
+        signal.raise_signal(signal.SIGTERM)
+
+    def begin() -> None:
+        try:
+            reach()
+        finally:
+            bench.expect(number, at=400)  # 13 goals or so
+            env.close()
+
+    assert signal_that_ended(begin) == number
+    assert not any(bench.powered)
+    position = bench.twin.arm.body.position
+    assert np.abs(position - HOME).max() > 20
+    assert np.abs(position - out).max() > 5
 
 
 def test_signal_between_steps_leads_to_the_stop_through_with(bench: Bench) -> None:
