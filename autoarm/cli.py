@@ -142,6 +142,11 @@ COMMANDS: Final[dict[str, Entry]] = {
         "Teleop",
         "Drive an arm: with a leader arm, the keyboard or a gamepad; the simulated arm, a real one, or a twin.",
     ),
+    "park": Entry(
+        "autoarm_hardware.park",
+        "Park",
+        "Move an arm home, slowly, on a way that touches nothing, and release it there.",
+    ),
     "release": Entry(
         "autoarm_hardware.release",
         "Release",

@@ -1,9 +1,10 @@
-"""How long does an arm go on after Ctrl-C? Measured at its servos' end of the line.
+"""How long does an arm go on after Ctrl-C, or after the program was killed? Measured at its servos' end of the line.
 
-`autoarm eval` drives a twin, in a process of its own, and is interrupted while the arm moves. The twin records when
+`autoarm eval` drives a twin, in a process of its own, and gets a signal while the arm moves. The twin records when
 goals and the command to switch off arrive.
 
 Example: python benchmarks/hardware/interrupt.py --times 10
+Example: python benchmarks/hardware/interrupt.py --times 10 --signal SIGKILL --park
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -30,6 +32,8 @@ IMAGE_SIZE = (48, 64)
 """Small: what is measured is not the cameras."""
 _REST = 1.0
 """Seconds for which the arm is watched afterwards."""
+_RESCUE = 8.0
+"""Seconds for which a killed program's arm is watched: another process parks it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Interruption:
     """The twin's record of one interruption.
 
     Attributes:
-        held: Seconds from the signal to the last goal.
+        held: Seconds from the signal to the last goal: where the arm is held, or parked.
         released: Seconds from the signal to the first command to switch off; NaN without one.
         travel: Largest distance, over the joints, of the last goal from where the arm was when it came, degrees.
         code: The program's exit code.
@@ -51,8 +55,8 @@ class Interruption:
     said: str
 
 
-def interrupt(twin: Twin, release: bool, moving: float = 1.0) -> Interruption:
-    """Interrupt `autoarm eval` on a served twin once it has moved the arm for `moving` seconds of an episode."""
+def interrupt(twin: Twin, number: signal.Signals, park: bool, release: bool, moving: float = 1.0) -> Interruption:
+    """Send `autoarm eval` a signal, on a served twin, once it has moved the arm for `moving` seconds of an episode."""
     goals: list[tuple[float, float]] = []
     switched: list[float] = []
     answer, body = twin.follower.bus.answer, twin.follower.body
@@ -72,7 +76,7 @@ def interrupt(twin: Twin, release: bool, moving: float = 1.0) -> Interruption:
     twin.follower.bus.answer = witness  # type: ignore[assignment, method-assign]
     file = twin.folder.path / "robot.yaml"
     robot = twin.folder.path.parent / "robot.yaml"
-    robot.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"release": release}))
+    robot.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"park": park, "release": release}))
     command = [sys.executable, "-m", "autoarm.cli", "eval", "random", "--body", "real", "--robot", str(robot)]
     program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -85,8 +89,10 @@ def interrupt(twin: Twin, release: bool, moving: float = 1.0) -> Interruption:
         # A random moment within the control loop.
         time.sleep(float(np.random.default_rng().uniform(0.0, 0.1)))
         sent = time.monotonic()
-        program.send_signal(signal.SIGINT)
+        program.send_signal(number)
         said, _ = program.communicate(timeout=60.0)
+        if number == signal.SIGKILL:
+            time.sleep(_RESCUE)
     finally:
         program.kill()
         twin.follower.bus.answer = answer  # type: ignore[method-assign]
@@ -102,11 +108,16 @@ class Arguments:
 
     times: int = 10
     """Number of interruptions, with the arm released in the end, and as many with it held."""
+    signal: Literal["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] = "SIGINT"
+    """The signal."""
+    park: bool = False
+    """Whether the arm goes home in the end."""
 
 
 def main() -> None:
     """Print the times that the twin recorded."""
     arguments = tyro.cli(Arguments, description=__doc__)
+    number = signal.Signals[arguments.signal]
     for release in (True, False):
         found = []
         for _ in range(arguments.times):
@@ -117,10 +128,10 @@ def main() -> None:
                 stop = threading.Event()
                 server = threading.Thread(target=twin.serve, args=(stop,))
                 server.start()
-                found.append(interrupt(twin, release))
+                found.append(interrupt(twin, number, arguments.park, release))
                 stop.set()
                 server.join()
-            if found[-1].code != 130:
+            if found[-1].code not in (128 + number, -number):
                 print(f"stopped by itself, and is not counted: {found.pop().said.strip().splitlines()[-1]}")
         if not found:
             continue

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from autoarm_hardware import signals
+from autoarm_hardware import signals, watchdog
 from autoarm_hardware.port import disconnect_bus, open_bus, switch_off
 from autoarm_hardware.servos import ServoError, first_line, servo_family
+from autoarm_hardware.watchdog import Home
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError, MissingDependencyError
 from gym_autoarm.extras import missing_extra
@@ -94,7 +95,7 @@ def in_degrees(bus: Any) -> None:
         bus.motors[joint].norm_mode = MotorNormMode.DEGREES
 
 
-def connect_bus(robot: Any, release: bool = True) -> None:
+def connect_bus(robot: Any, release: bool = True, home: Home | None = None) -> None:
     """Open the port, make sure that every servo is the right one and calibrated, and set them up as LeRobot does.
 
     Nothing is written to the servos before every check has passed, and nothing moves. LeRobot's set-up switches the
@@ -104,7 +105,8 @@ def connect_bus(robot: Any, release: bool = True) -> None:
     Args:
         robot: LeRobot's driver, not connected.
         release: Whether the motors are switched off if a signal arrives meanwhile, if the set-up fails, or if the
-            program ends before `disconnect_bus`.
+            program ends before `disconnect_bus`, killed or not.
+        home: Where the arm is to be parked if the program is killed; nowhere by default.
 
     Raises:
         InvalidInputError: For a port that cannot be used, or servos that do not fit; it names port or servo.
@@ -123,6 +125,7 @@ def connect_bus(robot: Any, release: bool = True) -> None:
             _check_servos(bus)
             _compare_calibration(robot)
             signals.raise_waiting()
+            watchdog.watch(bus, release, home)
             is_changed = True
             _set_up(robot)
             signals.raise_waiting()

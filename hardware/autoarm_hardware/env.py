@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from autoarm_hardware import signals
 from autoarm_hardware.arm import connect_bus, make_robot
 from autoarm_hardware.follower import describe
-from autoarm_hardware.links import Links
+from autoarm_hardware.links import links_among
 from autoarm_hardware.moving import Mover
 from autoarm_hardware.operator import PICTURE, Operator, Terminal
 from autoarm_hardware.overlay import overlay
@@ -26,6 +26,7 @@ from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.views import Views
 from autoarm_hardware.vision import PlacementDetector, find_cube, in_box
+from autoarm_hardware.watchdog import Home
 from gym_autoarm import spec
 from gym_autoarm.env import Action, Observation, Step, check_actions
 from gym_autoarm.env import PickIntoBoxEnv as SimulatedEnv
@@ -130,11 +131,12 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
         self._success, self._operator = success, operator
         self._clock = clock or WallClock()
         self._mover = Mover(self._follower, self._clock, (limits or Limits()).gap)
-        # Whatever the scene: a cube that is held may hang lower than its size.
-        standing = max(self.distribution.base.box.height, self.distribution.base.cube.size)
-        self._links = Links(standing) if self._follower.has_model else None
+        self._links = links_among(self.distribution.base) if self._follower.has_model else None
         self._release = release
-        self._parks = park and not dry_run
+        self._parks = park and dry_run is None
+        self._home = None
+        if self._parks and self._links is not None:
+            self._home = Home(tuple(self._follower.home.tolist()), self._links.height)
         self._guarding = {
             "limits": limits, "release": release, "dry_run": dry_run, "retries": retries,
             "sleep": self._clock.sleep, "now": self._clock.now,
@@ -260,7 +262,7 @@ class PickIntoBoxEnv(gym.Env[Observation, Action]):
             try:
                 self._views.connect(scene)
                 with signals.shield():  # or motors could be on, and nothing here that stops them
-                    connect_bus(self._robot, self._release)
+                    connect_bus(self._robot, self._release, self._home)
                     self._guard = Guard(self._robot.bus, **self._guarding)  # type: ignore[arg-type]  # as they are
             except BaseException:
                 if self._guard is None:

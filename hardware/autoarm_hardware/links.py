@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gym_autoarm import spec
 from gym_autoarm.kinematics import to_radians
+from gym_autoarm.scene import Scene
 
 Vector = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ class Links:
     The block covers all of the table that the arm reaches: where the cube is in the end, nobody says.
 
     Args:
-        height: Height of what stands on the table, metres.
+        height: Height of what stands on the table, metres; 0 for an empty one.
     """
 
     def __init__(self, height: float) -> None:
@@ -54,12 +55,13 @@ class Links:
             scene = mujoco.MjSpec.from_file(str(path))
         world = scene.worldbody
         world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(2, 2, 0.1))
-        world.add_geom(
-            name="block",
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=(_REACH / 2, _REACH, self.height / 2),
-            pos=(_FORWARD + _REACH / 2, 0.0, self.height / 2),
-        )
+        if self.height > 0.0:
+            world.add_geom(
+                name="block",
+                type=mujoco.mjtGeom.mjGEOM_BOX,
+                size=(_REACH / 2, _REACH, self.height / 2),
+                pos=(_FORWARD + _REACH / 2, 0.0, self.height / 2),
+            )
         return scene.compile()
 
     @cached_property
@@ -73,7 +75,7 @@ class Links:
 
     @cached_property
     def _around(self) -> list[tuple[int, int]]:
-        obstacles = [self._model.geom(name).id for name in ("table", "block")]
+        obstacles = [self._model.geom("table").id, *([self._model.geom("block").id] if self.height > 0.0 else [])]
         return [(link, other) for link in self._geoms(*_MOVING) for other in obstacles]
 
     @cached_property
@@ -166,3 +168,8 @@ class Links:
             moved[joint] += _TURN
             slope[joint] = (self.lowest(moved) - here) / _TURN
         return slope
+
+
+def links_among(scene: Scene) -> Links:
+    """The links of an arm, and a table with what stands on it in a scene."""
+    return Links(max(scene.box.height, scene.cube.size))

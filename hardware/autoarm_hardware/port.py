@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from autoarm_hardware import signals
+from autoarm_hardware import signals, watchdog
 from autoarm_hardware.servos import first_line
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
@@ -54,6 +54,7 @@ def switch_off(bus: Any) -> None:
 
 def disconnect_bus(robot: Any) -> None:
     """Close the port and leave the motors as they are. Safe to call twice, or after the port is gone."""
+    watchdog.dismiss(robot.bus)
     try:
         robot.bus.port_handler.is_using = False
         if robot.bus.is_connected:

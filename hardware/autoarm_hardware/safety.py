@@ -236,8 +236,10 @@ class Guard:
         near = safe_goal(slowed, position, limits.step, self._low, self._high)
         sent = near
         if self._floor is not None:
-            # Between two goals above the floor, some joints further than others, may be one below it.
-            sent = self._floor.kept_above(near, safe_goal(before, position, limits.step, self._low, self._high))
+            # Between two goals above the floor, some joints further than others, may be one below it. Up is no danger,
+            # and may be quicker than the speed.
+            lifted = safe_goal(self._floor.raised(near), position, limits.step, self._low, self._high)
+            sent = self._floor.kept_above(lifted, safe_goal(before, position, limits.step, self._low, self._high))
         for name, given, kept in (
             ("range", wanted, in_range),
             ("floor", np.concatenate([in_range, near]), np.concatenate([raised, sent])),

@@ -23,7 +23,7 @@ from gym_autoarm.errors import InvalidInputError
 COMMANDS = [
     *("demo", "collect", "restage", "pretrain", "distil", "train", "finetune", "eval", "bench", "verify"),
     *("compare", "film", "leaderboard"),
-    *("interp", "study", "twin-check", "replay", "doctor", "align", "teleop", "release", "twin"),
+    *("interp", "study", "twin-check", "replay", "doctor", "align", "teleop", "park", "release", "twin"),
 ]
 
 

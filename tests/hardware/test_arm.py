@@ -20,6 +20,7 @@ import pytest
 from autoarm_hardware import arm
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Callbacks
+from autoarm_hardware.park import Park
 from autoarm_hardware.port import check_port, disconnect_bus
 from autoarm_hardware.release import Release
 from autoarm_hardware.safety import Guard
@@ -30,7 +31,7 @@ from autoarm_hardware.twin.servo import Condition
 from autoarm_hardware.views import Views
 from gym_autoarm import spec
 from gym_autoarm.errors import AutoArmError, InvalidFileError, InvalidInputError
-from gym_autoarm.scene import Scene
+from gym_autoarm.scene import HOME, Scene
 
 SIZE = (48, 64)
 
@@ -170,6 +171,22 @@ def test_command_releases_an_arm(
         assert Release(twin.folder.path / "robot.yaml").run() == 0
         assert not any(servo["Torque_Enable"] for servo in twin.follower.servos)
     assert "Hold the arm" in capsys.readouterr().out
+
+
+def test_command_parks_an_arm(
+    running: Callable[..., AbstractContextManager[Twin]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(image_size=SIZE, scene=Scene(start=(0.0, -20.0, 0.0, 60.0, 0.0, 20.0))) as twin:
+        robot = twin.folder.path / "robot.yaml"
+        assert Park(robot).run() == 0
+        assert np.abs(twin.follower.body.position - HOME).max() < 6
+        assert not any(servo["Torque_Enable"] for servo in twin.follower.servos)
+        robot.write_text(robot.read_text() + "release: false\n")
+        assert Park(robot).run() == 0
+        assert all(servo["Torque_Enable"] for servo in twin.follower.servos)
+    said = capsys.readouterr().out
+    assert "motors are off" in said
+    assert "motors hold" in said
 
 
 # -- Ports -------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 import pytest
 
@@ -26,6 +27,7 @@ from autoarm_hardware.vision import View, find_cube
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidActionError, InvalidInputError
 from gym_autoarm.expert import Expert, Style
+from gym_autoarm.kinematics import ArmKinematics, GraspPose
 from gym_autoarm.scene import HOME
 
 SIZE = (48, 64)
@@ -204,6 +206,104 @@ def test_commands_keep_to_limits_and_say_so(make: Callable[..., Bench]) -> None:
     *_, info = bench.real.step_chunk(goal[None])
     assert info["clipped"].tolist() == [True, *[False] * 5]
     assert abs(info["joint_path"][0, 0] - HOME[0]) < 8.0
+
+
+def test_limits_that_changed_a_goal_are_counted(make: Callable[..., Bench]) -> None:
+    bench = make(limits=Limits(floor=0.0), time_limit=1000)
+    _, info = bench.reset(0)
+    assert info["limited"] == dict.fromkeys(spec.LIMITS, 0)
+    far = np.array(HOME)
+    far[0] += 500.0
+    *_, info = bench.real.step_chunk(np.stack([far, far, HOME]))
+    assert info["limited"]["range"] == 2
+    assert info["limited"]["speed"] == 3  # out, on, and back
+    assert info["limited"]["floor"] == 0
+
+
+def test_arm_that_is_sent_into_the_table_presses_a_little(make: Callable[..., Bench]) -> None:
+    """A goal 15 cm below the table: without a floor the arm presses with 20 N and more, until a servo weakens."""
+    pressed = {}
+    for floor in (None, 0.0, -0.01):
+        bench = make(limits=Limits(floor=floor), time_limit=1000, park=False)
+        bench.reset(0)
+        body = bench.twin.arm.body
+        body.place_cube(2.0, 2.0, 0.0)
+        above = np.append(ArmKinematics().inverse(GraspPose((0.22, 0.03, 0.06))), 30.0)
+        bench.real._mover.go(bench.real._guard, above, bench.real._links)
+        down = above.copy()
+        down[1] += 40.0
+        for _ in range(40):
+            *_, info = bench.real.step(down)
+            if floor is not None:
+                assert bench.real._links.lowest(bench.real._mover.sent) > floor - 1e-3
+        assert info["limited"]["floor"] == (floor is not None)
+        pressed[floor] = _on_the_table(body)
+        bench.close()
+    assert pressed[None] > 20.0
+    assert pressed[0.0] < pressed[-0.01] < 12.0
+
+
+def _on_the_table(body: Any) -> float:
+    """How hard the arm presses on the table, N."""
+    total, force = 0.0, np.zeros(6)
+    for index, contact in enumerate(body.data.contact[: body.data.ncon]):
+        names = {body.model.body(body.model.geom_bodyid[int(geom)]).name for geom in (contact.geom1, contact.geom2)}
+        if "world" in names and names & {"gripper", "moving_jaw_so101_v1", "wrist"}:
+            mujoco.mj_contactForce(body.model, body.data, index, force)
+            total += float(force[0])
+    return total
+
+
+def test_goals_keep_to_the_speed(make: Callable[..., Bench]) -> None:
+    bench = make(limits=Limits(speed=90.0), time_limit=1000)
+    bench.reset(0)
+    goal, sent = np.array(HOME), []
+    goal[[0, 1, 5]] = -60.0, 0.0, 100.0
+    for _ in range(40):
+        bench.real.step(goal)
+        sent.append(bench.real._mover.sent)
+    # A goal is at most half a period late, where a reading had to be repeated.
+    assert np.abs(np.diff(sent, axis=0)).max() <= 90.0 / spec.FPS * 1.5 + 1e-6
+    assert np.abs(np.diff(sent, axis=0)).max(axis=1)[:10].sum() == pytest.approx(90.0 * 10 / spec.FPS, rel=0.1)
+
+
+@pytest.mark.parametrize("release", [True, False])
+def test_arm_is_parked_before_the_end_above_the_box(make: Callable[..., Bench], release: bool) -> None:
+    bench = make(release=release, time_limit=1000)
+    observation, info = bench.reset(1)
+    plan = bench.plan(observation, info, 1)
+    *_, terminated, _, _ = bench.real.step_chunk(plan)
+    assert terminated
+    body = bench.twin.arm.body
+    assert np.abs(body.position - HOME).max() > 30
+    lowest = []
+    advance = bench.twin.line._advance
+    bench.twin.line._advance = lambda seconds: (advance(seconds), lowest.append(body.position))[0]
+    bench.env.close()
+    assert [bool(servo["Torque_Enable"]) for servo in bench.twin.arm.servos] == [not release] * 6
+    before = body.position
+    advance(1.0)
+    assert np.abs(body.position - HOME).max() < 6
+    assert np.abs(body.position - before).max() < 5  # it rests, released or not
+    assert body.data.body("cube").xpos[2] < 0.03  # where it was put
+
+
+def test_arm_that_fails_or_was_asked_not_to_is_not_moved(make: Callable[..., Bench]) -> None:
+    out = np.array([0.0, 0.0, 0.0, 60.0, 0.0, 20.0])
+    for options, fails in (({"park": False}, False), ({}, True)):
+        bench = make(**options)
+        bench.reset(0)
+        for part in np.linspace(0, 1, 60):
+            bench.real.step(np.array(HOME) + part * (out - HOME))
+        goals = [servo["Goal_Position"] for servo in bench.twin.arm.servos]
+        if fails:
+            bench.twin.arm.bus.silent.add(4)
+            with pytest.raises(ServoError):
+                bench.real.step(out)
+        else:
+            bench.env.close()
+        now = [servo["Goal_Position"] for servo in bench.twin.arm.servos]
+        assert np.abs(np.subtract(now, goals)).max() < 150  # ticks, 13 degrees: held where it was
 
 
 def test_reset_moves_slowly_and_up_before_round(make: Callable[..., Bench]) -> None:

@@ -385,7 +385,7 @@ def test_signal_stops_the_arm_of_an_evaluation(
         twin.follower.bus.answer = witness  # type: ignore[method-assign]
         robot = tmp_path / "arm.yaml"
         text = (twin.folder.path / "robot.yaml").read_text()
-        robot.write_text(f"{text}release: {str(release).lower()}\n")
+        robot.write_text(f"{text}park: false\nrelease: {str(release).lower()}\n")
         arguments = ["eval", "random", "--episodes", "1", "--body", "real", "--robot", str(robot)]
         with started(sys.executable, "-m", "autoarm.cli", *arguments) as command:
             end = time.monotonic() + 120.0
