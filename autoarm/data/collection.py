@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from autoarm.runtime.files import read_json, write_text
 from gym_autoarm import spec
@@ -45,6 +46,15 @@ class EpisodeRecord(StrictModel):
     frames: int = Field(ge=1)
     scene: dict[str, Any]
     success: bool = True
+
+    @field_validator("scene")
+    @classmethod
+    def _check_cube(cls, scene: dict[str, Any]) -> dict[str, Any]:
+        cube = scene.get("cube")
+        place: list[Any] = [cube.get("x"), cube.get("y")] if isinstance(cube, dict) else []
+        if not place or not all(type(each) in (int, float) and math.isfinite(each) for each in place):
+            raise ValueError("does not say where the cube lay: cube.x and cube.y, metres")
+        return scene
 
     @property
     def cube_xy(self) -> tuple[float, float]:

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm.data.collection import SIDECAR, Collection
+from autoarm.data.collection import RECORD_AGAIN, SIDECAR, Collection
+from autoarm.data.schema import (
+    check_episodes,
+    check_features,
+    check_frames,
+    check_statistics,
+    check_tasks,
+    joint_numbers,
+)
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
 
@@ -34,8 +42,6 @@ VERSION: Final = "v3.0"
 """LeRobot's version of the dataset format."""
 VIDEO_BACKEND: Final = "pyav"
 
-_COLLECT: Final = "record it again with `autoarm collect`"
-
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -49,7 +55,7 @@ class DatasetInfo:
 
 
 def check_dataset(folder: str | Path) -> DatasetInfo:
-    """Make sure that a folder is a LeRobotDataset of this arm: joints, cameras, rate, length, no NaN.
+    """Make sure that a folder is a LeRobotDataset of this arm: tables, statistics, joints, cameras, rate, no NaN.
 
     Raises:
         InvalidFileError: Naming the file, the field and the cure.
@@ -62,14 +68,18 @@ def check_dataset(folder: str | Path) -> DatasetInfo:
             field="total_episodes",
             cure="record more with `autoarm collect`",
         )
-    table = _read_frames(info)
+    table, rows = _read_frames(info), _read_episodes(info)
     for name in (STATE, ACTION):
         _column(table, name, info)
-    for row in _read_episodes(info):
+    tasks = check_tasks(_read_parquet(info.folder, "meta/tasks.parquet"), info.folder / "meta/tasks.parquet")
+    check_frames(table, [row["length"] for row in rows], tasks, info.folder / "data")
+    widths = {STATE: len(spec.JOINTS), ACTION: len(spec.JOINTS), **dict.fromkeys(IMAGES.values(), 3)}
+    check_statistics(info.folder / "meta/stats.json", widths)
+    for row in rows:
         for camera in spec.CAMERAS:
             path = _video(info, row, camera)
             if not path.is_file():
-                raise InvalidFileError("the video is missing", file=path, cure=_COLLECT)
+                raise InvalidFileError("the video is missing", file=path, cure=RECORD_AGAIN)
     return info
 
 
@@ -85,10 +95,10 @@ def read_info(folder: str | Path) -> DatasetInfo:
         )
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InvalidFileError(f"not JSON: {error}", file=path, cure=_COLLECT) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidFileError(f"not JSON: {str(error)[:200]}", file=path, cure=RECORD_AGAIN) from error
     if not isinstance(raw, dict):
-        raise InvalidFileError("not a JSON object", file=path, cure=_COLLECT)
+        raise InvalidFileError("not a JSON object", file=path, cure=RECORD_AGAIN)
 
     def expect(field: str, value: object, wanted: object, cure: str) -> None:
         if value != wanted:
@@ -98,11 +108,12 @@ def read_info(folder: str | Path) -> DatasetInfo:
     expect("fps", raw.get("fps"), spec.FPS, f"record at {spec.FPS} frames a second")
     features = raw.get("features")
     if not isinstance(features, dict):
-        raise InvalidFileError("missing", file=path, field="features", cure=_COLLECT)
+        raise InvalidFileError("missing", file=path, field="features", cure=RECORD_AGAIN)
     for name in (STATE, ACTION):
         feature = _mapping(features.get(name))
         expect(f"features.{name}.names", feature.get("names"), list(spec.FEATURES), "this arm has these six joints")
         expect(f"features.{name}.shape", feature.get("shape"), [len(spec.JOINTS)], "this arm has six joints")
+    check_features(features, (STATE, ACTION), path)
     sizes = set()
     for camera, name in IMAGES.items():
         feature = _mapping(features.get(name))
@@ -113,18 +124,25 @@ def read_info(folder: str | Path) -> DatasetInfo:
         shape = feature.get("shape")
         if not (isinstance(shape, list) and len(shape) == 3 and all(isinstance(side, int) for side in shape)):
             raise InvalidFileError(
-                f"{shape!r} is not a frame's shape", file=path, field=f"{field}.shape", cure=_COLLECT
+                f"{shape!r} is not a frame's shape", file=path, field=f"{field}.shape", cure=RECORD_AGAIN
             )
         sizes.add((shape[0], shape[1]))
     if len(sizes) != 1:
-        raise InvalidFileError("the cameras' frames differ in size", file=path, field="features", cure=_COLLECT)
+        raise InvalidFileError("the cameras' frames differ in size", file=path, field="features", cure=RECORD_AGAIN)
 
     def read[T: (int, str)](field: str, kind: type[T]) -> T:
         value = raw.get(field)
-        if not isinstance(value, kind):
-            raise InvalidFileError(f"{value!r} is not {kind.__name__}", file=path, field=field, cure=_COLLECT)
+        if type(value) is not kind:
+            raise InvalidFileError(f"{value!r} is not {kind.__name__}", file=path, field=field, cure=RECORD_AGAIN)
         return value
 
+    for field in ("data_path", "video_path"):
+        try:
+            read(field, str).format(video_key="k", chunk_index=0, file_index=0)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise InvalidFileError(
+                f"is no pattern of a path: {error}", file=path, field=field, cure=RECORD_AGAIN
+            ) from None
     return DatasetInfo(
         folder=folder,
         episodes=read("total_episodes", int),
@@ -215,13 +233,13 @@ def episode_frames(folder: str | Path, episode: int, camera: str) -> NDArray[np.
     count = 0
     for count, frame in enumerate(_decode(path, start, len(frames)), start=1):
         if frame.shape != frames.shape[1:]:
-            raise InvalidFileError(f"frames of {frame.shape}, not {frames.shape[1:]}", file=path, cure=_COLLECT)
+            raise InvalidFileError(f"frames of {frame.shape}, not {frames.shape[1:]}", file=path, cure=RECORD_AGAIN)
         frames[count - 1] = frame
     if count < len(frames):
         raise InvalidFileError(
             f"episode {episode} has {count} frames of {len(frames)}",
             file=path,
-            cure="the video is cut short: " + _COLLECT,
+            cure="the video is cut short: " + RECORD_AGAIN,
         )
     return frames
 
@@ -232,7 +250,13 @@ def open_lerobot(folder: str | Path, **options: Any) -> LeRobotDataset:
     from lerobot.datasets import LeRobotDataset
 
     options.setdefault("video_backend", VIDEO_BACKEND)
-    return LeRobotDataset(f"local/{info.folder.resolve().name}", root=info.folder, **options)
+    try:
+        return LeRobotDataset(f"local/{info.folder.resolve().name}", root=info.folder, **options)
+    except Exception as error:  # LeRobot, datasets and pyarrow raise kinds of their own
+        reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+        raise InvalidFileError(
+            f"LeRobot cannot open it: {reason[0][:200]}", file=info.folder, cure=RECORD_AGAIN
+        ) from error
 
 
 # -- Inside ----------------------------------------------------------------------------------------------------------
@@ -248,15 +272,18 @@ def _read_parquet(folder: Path, pattern: str) -> pa.Table:
 
     paths = sorted(folder.glob(pattern))
     if not paths:
-        raise InvalidFileError(f"half-written: no {pattern}", file=folder, cure=_COLLECT)
+        raise InvalidFileError(f"half-written: no {pattern}", file=folder, cure=RECORD_AGAIN)
     tables = []
     for path in paths:
         try:
             # ParquetFile rather than read_table, which would take the chunk folders for partitions.
             tables.append(pq.ParquetFile(path).read())
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InvalidFileError(f"half-written or damaged: {error}", file=path, cure=_COLLECT) from error
-    return pa.concat_tables(tables, promote_options="default")
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidFileError(f"half-written or damaged: {error}", file=path, cure=RECORD_AGAIN) from error
+    try:
+        return pa.concat_tables(tables, promote_options="default")
+    except pa.ArrowException as error:
+        raise InvalidFileError(f"its files differ in their columns: {error}", file=folder, cure=RECORD_AGAIN) from error
 
 
 def _read_frames(info: DatasetInfo) -> pa.Table:
@@ -265,29 +292,32 @@ def _read_frames(info: DatasetInfo) -> pa.Table:
         raise InvalidFileError(
             f"half-written: {table.num_rows} frames, meta/info.json promises {info.frames}",
             file=info.folder / "data",
-            cure=_COLLECT,
+            cure=RECORD_AGAIN,
         )
-    return table.sort_by("index")
+    return _sorted(table, "index")
 
 
 def _read_episodes(info: DatasetInfo) -> list[dict[str, Any]]:
-    table = _read_parquet(info.folder, "meta/episodes/*/*.parquet")
+    table = _sorted(_read_parquet(info.folder, "meta/episodes/*/*.parquet"), "episode_index")
     wanted = [name for name in table.column_names if not name.startswith("stats/")]
-    rows: list[dict[str, Any]] = table.select(wanted).sort_by("episode_index").to_pylist()
+    rows: list[dict[str, Any]] = table.select(wanted).to_pylist()
     if len(rows) != info.episodes:
         raise InvalidFileError(
             f"half-written: {len(rows)} episodes, meta/info.json promises {info.episodes}",
             file=info.folder / "meta/episodes",
-            cure=_COLLECT,
+            cure=RECORD_AGAIN,
         )
+    if rows:
+        check_episodes(table, tuple(IMAGES.values()), info.frames, info.folder / "meta/episodes")
     return rows
 
 
+def _sorted(table: pa.Table, name: str) -> pa.Table:
+    return table.sort_by(name) if table.column_names.count(name) == 1 else table
+
+
 def _column(table: pa.Table, name: str, info: DatasetInfo) -> NDArray[np.float32]:
-    if name not in table.column_names:
-        raise InvalidFileError("the column is missing", file=info.folder / "data", field=name, cure=_COLLECT)
-    flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    values = np.asarray(flat, np.float32).reshape(-1, len(spec.JOINTS))
+    values = joint_numbers(table, name, info.folder / "data")
     broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(broken):
         frame = int(broken[0])
@@ -296,7 +326,7 @@ def _column(table: pa.Table, name: str, info: DatasetInfo) -> NDArray[np.float32
             f"not a finite number in episode {episode} (frame {frame} of the dataset)",
             file=info.folder / "data",
             field=name,
-            cure=f"remove the episode with `lerobot-edit-dataset`, or {_COLLECT}",
+            cure=f"remove the episode with `lerobot-edit-dataset`, or {RECORD_AGAIN}",
         )
     return values
 
@@ -330,4 +360,4 @@ def _decode(path: Path, start: float, count: int) -> Iterator[NDArray[np.uint8]]
                 if not count:
                     return
     except (OSError, IndexError, av.error.FFmpegError) as error:
-        raise InvalidFileError(f"cannot be decoded: {error}", file=path, cure=_COLLECT) from error
+        raise InvalidFileError(f"cannot be decoded: {error}", file=path, cure=RECORD_AGAIN) from error

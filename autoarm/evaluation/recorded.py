@@ -13,7 +13,7 @@ from autoarm.evaluation.source import PolicySource
 from autoarm.policies.describe import describe_policy
 from autoarm.policies.loading import BASELINES, BLIND, shipped_policies
 from autoarm.policies.protocol import Policy
-from autoarm.results.result import PolicyRecord, Result, SuiteRecord
+from autoarm.results.result import ORIGINAL, PolicyRecord, Result, SuiteRecord
 from autoarm.suite.draw import plan_suite
 from autoarm.suite.episodes import Episode, plan_episodes
 from autoarm.suite.suite import load_suite
@@ -139,7 +139,9 @@ def _planned(result: Result, file: Path, suite: str | Path | None) -> list[Episo
     try:
         distribution = TypeAdapter(SceneDistribution).validate_python(_with_body(setting.distribution))
     except ValidationError as error:
-        raise InvalidFileError(error.errors()[0]["msg"], file=file, field="setting.distribution") from error
+        raise InvalidFileError(
+            error.errors()[0]["msg"], file=file, field="setting.distribution", cure=ORIGINAL
+        ) from error
     return plan_episodes(distribution, setting.episodes, setting.seed)
 
 
@@ -164,7 +166,10 @@ def _planned_suite(record: SuiteRecord, file: Path, reference: str | Path | None
     counts = suite.counts(record.size, min(episodes), list(record.axes))
     if suite.record(record.size, counts) != record:
         raise InvalidFileError(
-            f"does not hold the axes of a {record.size} run of {suite.name}", file=file, field="setting.suite"
+            f"does not hold the axes of a {record.size} run of {suite.name}",
+            file=file,
+            field="setting.suite",
+            cure=ORIGINAL,
         )
     return plan_suite(suite, counts)
 
@@ -177,18 +182,25 @@ def _as_recorded(result: Result, planned: Sequence[Episode], file: Path) -> list
     """
     if len(result.rows) != len(planned):
         raise InvalidFileError(
-            f"{len(result.rows)} rows, and the setting asks for {len(planned)}", file=file, field="rows"
+            f"{len(result.rows)} rows, and the setting asks for {len(planned)}", file=file, field="rows", cure=ORIGINAL
         )
     recorded = []
     for number, (row, episode) in enumerate(zip(result.rows, planned, strict=True)):
         if row.key != episode.key:
             raise InvalidFileError(
-                f"is of {row.key}, and the setting asks for {episode.key}", file=file, field=f"rows.{number}"
+                f"is of {row.key}, and the setting asks for {episode.key}",
+                file=file,
+                field=f"rows.{number}",
+                cure=ORIGINAL,
             )
         if not is_same_scene(row.scene, scene_changes(episode.scene)):
-            raise InvalidFileError("is not the scene of its seed", file=file, field=f"rows.{number}.scene")
+            raise InvalidFileError(
+                "is not the scene of its seed", file=file, field=f"rows.{number}.scene", cure=ORIGINAL
+            )
         if row.latency != episode.latency:
-            raise InvalidFileError("is not the latency of its level", file=file, field=f"rows.{number}.latency")
+            raise InvalidFileError(
+                "is not the latency of its level", file=file, field=f"rows.{number}.latency", cure=ORIGINAL
+            )
         # Another processor may have drawn it with another last bit, from which an episode can take another course.
         recorded.append(replace(episode, scene=restore_scene(row.scene)))
     return recorded
@@ -199,4 +211,4 @@ def _check_sums(result: Result, file: Path) -> None:
     again = Result.from_rows(result.policy, result.setting, result.platform, result.rows, result.seconds)
     for field in ("overall", "groups", "levels"):
         if getattr(result, field) != getattr(again, field):
-            raise InvalidFileError("is not what the rows add up to", file=file, field=field)
+            raise InvalidFileError("is not what the rows add up to", file=file, field=field, cure=ORIGINAL)

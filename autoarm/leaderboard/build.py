@@ -23,7 +23,7 @@ from autoarm.results.plots.axis_curves import MOST, axis_curves
 from autoarm.results.plots.failures import OUTCOME_COLOURS, failures, outcome
 from autoarm.results.videos import video_file
 from autoarm.runtime.files import replace_folder
-from gym_autoarm.errors import InvalidFileError, InvalidInputError
+from gym_autoarm.errors import PLACE, InvalidFileError, InvalidInputError
 
 MARK: Final = "autoarm leaderboard"
 """Generator that the front page names; only a folder with such a page is ever replaced."""
@@ -62,7 +62,7 @@ def build_leaderboard(
     try:
         replace_folder(out, fill, "index.html")
     except OSError as error:
-        raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=out) from error
+        raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=out, cure=PLACE) from error
     return out / "index.html"
 
 

@@ -69,7 +69,9 @@ def load_boards(folder: Path) -> list[Board]:
             was measured on a suite that was changed without a new version; it names the file.
     """
     if not folder.is_dir():
-        raise InvalidInputError("there is no such folder", file=folder, field="results")
+        raise InvalidInputError(
+            "there is no such folder", file=folder, field="results", cure="name a folder with results of autoarm bench"
+        )
     files = [file for file in sorted(folder.rglob("*.json")) if not _hidden(file.relative_to(folder))]
     if not files:
         raise InvalidInputError(

@@ -18,7 +18,7 @@ from autoarm.policies.track import track_of
 from autoarm.results.comparison import PairedResults, compare_results
 from autoarm.results.plots.axis_curves import has_scale
 from autoarm.results.plots.failures import outcome, outcome_counts
-from autoarm.results.result import AxisRecord, EpisodeRow, Interval, Result
+from autoarm.results.result import ORIGINAL, AxisRecord, EpisodeRow, Interval, Result
 from autoarm.statistics import Estimate, paired_detectable_difference
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidFileError, InvalidInputError
@@ -207,7 +207,9 @@ def success_map(entry: Entry) -> Markup:
         try:
             cube = restore_scene(row.scene).cube
         except InvalidInputError as error:
-            raise InvalidFileError(error.message, file=entry.file, field=f"rows.{number}.{error.field}") from None
+            raise InvalidFileError(
+                error.message, file=entry.file, field=f"rows.{number}.{error.field}", cure=ORIGINAL
+            ) from None
         markers.append(Marker(row.group, cube.x, cube.y, row.success, f"{episode_name(row)}: {outcome(row)}"))
     successes = sum(marker.success for marker in markers)
     return table_map(markers, f"Table from above: {successes} of {len(markers)} episodes succeeded")

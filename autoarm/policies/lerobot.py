@@ -21,6 +21,13 @@ from lerobot.utils.constants import OBS_STATE
 from numpy.typing import NDArray
 
 from autoarm.data.dataset import ACTION, IMAGES, STATE
+from autoarm.policies.processors import (
+    POSTPROCESSOR,
+    PREPROCESSOR,
+    check_actions_made,
+    check_batch,
+    check_normalisation,
+)
 from autoarm.policies.track import track_of_training
 from autoarm.policies.trained_on import read_trained_on
 from autoarm.results.result import PolicyRecord
@@ -29,8 +36,6 @@ from gym_autoarm.errors import IncompatiblePolicyError, InvalidFileError, Invali
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
-PREPROCESSOR: Final = "policy_preprocessor.json"
-POSTPROCESSOR: Final = "policy_postprocessor.json"
 TRAINING: Final = "train_config.json"
 
 ENVIRONMENT_STATE: Final = "observation.environment_state"
@@ -94,6 +99,7 @@ class LeRobotPolicy:
                 preprocessor_overrides={step: value for step, value in overrides.items() if step in declared},
             )
         self._config = config
+        self._try_processors(image_size)
         self.needs_images = bool(config.image_features)
         self.needs_poses = config.env_state_feature is not None
         self.policy.reset()
@@ -160,6 +166,24 @@ class LeRobotPolicy:
         raw = preprocess_observation(given)
         batch: dict[str, Any] = self._preprocess(raw | {"task": [spec.TASK]})
         return batch
+
+    def _try_processors(self, image_size: tuple[int, int]) -> None:
+        """Before an episode, rather than in it, they turn out to be damaged."""
+        check_normalisation(self._config, self._preprocess, self._postprocess, self._folder)
+        frame = np.zeros((*image_size, 3), np.uint8)
+        observation = {
+            "pixels": dict.fromkeys(spec.CAMERAS, frame),
+            "agent_pos": np.zeros(len(spec.JOINTS), np.float32),
+            "environment_state": np.zeros(_ENVIRONMENT_SHAPE, np.float32),
+        }
+        if self._config.env_state_feature is None:
+            del observation["environment_state"]
+        with _reporting(self._folder / PREPROCESSOR), torch.inference_mode():
+            check_batch(self.batch(observation), self._config, self._folder)
+        with _reporting(self._folder / POSTPROCESSOR), torch.inference_mode():
+            check_actions_made(self._postprocess, self._folder)
+        self._preprocess.reset()
+        self._postprocess.reset()
 
 
 def resized_to(preprocessor: Any) -> tuple[int, int] | None:

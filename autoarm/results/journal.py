@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from autoarm.results.result import EpisodeRow, Platform, PolicyRecord, Setting
 from autoarm.runtime.files import write_text
-from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.errors import PLACE, InvalidFileError
 from gym_autoarm.strict import StrictModel
 
 
@@ -74,7 +74,7 @@ class Journal:
         try:
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
-            raise InvalidFileError(f"cannot be written: {error.strerror}", file=path) from error
+            raise InvalidFileError(f"cannot be written: {error.strerror}", file=path, cure=PLACE) from error
 
     def __enter__(self) -> Self:
         return self

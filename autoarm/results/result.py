@@ -17,6 +17,8 @@ from gym_autoarm.strict import StrictModel
 
 SCHEMA: Final = 2
 """Version of the file format; raised when a field changes its meaning."""
+ORIGINAL: Final = "take the file as `autoarm eval --out` or `autoarm bench` wrote it, or evaluate the policy again"
+"""The cure of a result that is damaged or was changed."""
 
 Stage = Literal["reach", "grasp", "lift", "place"]
 FailureMode = Literal["never-reached", "missed-grasp", "dropped", "missed-box", "timeout", "error", "unknown"]
@@ -269,7 +271,7 @@ class Result(StrictModel):
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a file back. Raises `InvalidFileError` naming the field that is wrong."""
-        found = read_json(_Versioned, path, cure="name a file that `autoarm eval --out` or `autoarm bench` wrote")
+        found = read_json(_Versioned, path, ORIGINAL)
         if found.schema_version != SCHEMA:
             raise InvalidFileError(
                 f"schema version {found.schema_version!r}, this release reads {SCHEMA}",
@@ -277,13 +279,13 @@ class Result(StrictModel):
                 field="schema_version",
                 cure="evaluate the policy again",
             )
-        result = read_json(cls, path)
+        result = read_json(cls, path, ORIGINAL)
         if result.digest != result.content_digest():
             raise InvalidFileError(
                 "does not match the content: the file was changed after it was written",
                 file=path,
                 field="digest",
-                cure="take the original file, or evaluate the policy again",
+                cure=ORIGINAL,
             )
         return result
 

@@ -17,8 +17,8 @@ from gym_autoarm.strict import validation_error
 __all__ = ["check_writable", "read_json", "replace_folder", "replacing", "write_text"]
 
 
-def read_json[M: BaseModel](model: type[M], path: Path, cure: str | None = None) -> M:
-    """Read a JSON file as `model`. Raises `InvalidFileError` naming the field that is wrong."""
+def read_json[M: BaseModel](model: type[M], path: Path, cure: str) -> M:
+    """Read a JSON file as `model`. Raises `InvalidFileError` naming the field that is wrong, with the cure."""
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -26,7 +26,7 @@ def read_json[M: BaseModel](model: type[M], path: Path, cure: str | None = None)
     except FileNotFoundError:
         raise InvalidFileError("there is no such file", file=path, cure=cure) from None
     except OSError as error:
-        raise InvalidFileError(f"cannot be read: {error}", file=path) from error
+        raise InvalidFileError(f"cannot be read: {error.strerror or error}", file=path, cure=cure) from error
 
 
 def check_writable(path: Path) -> None:

@@ -139,7 +139,7 @@ class ArmDataset:
             number, chunk, file, start = (row[name] for name in wanted)
             if number == episode:
                 return self.folder / template.format(video_key=key, chunk_index=chunk, file_index=file), float(start)
-        raise InvalidFileError(f"knows no episode {episode}", file=self.folder / "meta/episodes")
+        raise InvalidFileError(f"knows no episode {episode}", file=self.folder / "meta/episodes", cure=_FOLDER)
 
 
 def open_arm_dataset(folder: str | Path, units: Units | None = None) -> ArmDataset:
@@ -164,7 +164,7 @@ def open_arm_dataset(folder: str | Path, units: Units | None = None) -> ArmDatas
     if not isinstance(info, dict) or not isinstance(info.get("features"), dict):
         raise InvalidFileError("is missing", file=path, field="features", cure=_FOLDER)
     if not isinstance(info.get("fps"), int | float) or info["fps"] <= 0:
-        raise InvalidFileError(f"{info.get('fps')!r} is no rate", file=path, field="fps")
+        raise InvalidFileError(f"{info.get('fps')!r} is no rate", file=path, field="fps", cure=_FOLDER)
     if units is None and (folder / SIDECAR).is_file():
         units = "degrees"
     raw = _columns(folder, info)
@@ -208,7 +208,7 @@ def _columns(folder: Path, info: dict[str, Any]) -> _Columns:
     times = np.asarray(table["timestamp"].to_numpy(), np.float64)
     episodes = np.asarray(table["episode_index"].to_numpy(), np.int64)
     if not len(times):
-        raise InvalidFileError("there are no episodes in it", file=folder / "data")
+        raise InvalidFileError("there are no episodes in it", file=folder / "data", cure=_FOLDER)
     sequence = np.lexsort((times, episodes))
     return _Columns(times[sequence], joints[ACTION][sequence], joints[STATE][sequence], episodes[sequence])
 

@@ -43,7 +43,9 @@ def _read(file: Path) -> Motion:
     try:
         table = pq.ParquetFile(file).read()
     except (OSError, pa.ArrowInvalid) as error:
-        raise InvalidFileError(f"is not a Parquet file, or damaged: {error}", file=file) from error
+        raise InvalidFileError(
+            f"is not a Parquet file, or damaged: {error}", file=file, cure=f"give motions with {_FORMAT}"
+        ) from error
     for kind, what in (("goal", "goals"), ("pos", "positions")):
         missing = [joint for joint in spec.JOINTS if f"{joint}.{kind}" not in table.column_names]
         if len(missing) == len(spec.JOINTS):

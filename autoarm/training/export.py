@@ -53,7 +53,9 @@ def export_policy(
         half = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
         broken = [name for name, value in half.items() if not torch.isfinite(value).all()]
         if broken:
-            raise InvalidFileError("does not fit into float16", file=folder / WEIGHTS, field=broken[0])
+            raise InvalidFileError(
+                "does not fit into float16", file=folder / WEIGHTS, field=broken[0], cure="ship it in full precision"
+            )
         save_file({name: value.contiguous() for name, value in half.items()}, temporary / WEIGHTS, metadata)
         (temporary / "README.md").write_text(card, encoding="utf-8")
         for file in temporary.iterdir():

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+PLACE: Final = "choose another place, or see to its permissions and to the space that is left"
+"""The cure of whatever cannot be written."""
+
 
 class AutoArmError(Exception):
     """Base of every error that a user can cause and cure.

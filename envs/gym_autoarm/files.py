@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.errors import PLACE, InvalidFileError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=path) from error
+            raise InvalidFileError(f"cannot be written: {error.strerror or error}", file=path, cure=PLACE) from error
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,17 @@ def read_yaml[M: BaseModel](model: type[M], path: Path, cure: str, context: Mapp
     if not isinstance(content, dict):
         raise InvalidFileError("holds no fields", file=path, cure=cure)
     try:
-        return model.model_validate(content, context=None if context is None else dict(context))
+        # By way of JSON, whose rules are strict about numbers (yes is none) and not about lists and tuples.
+        text = json.dumps(content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidFileError(f"holds what is no plain value: {str(error)[:200]}", file=path, cure=cure) from error
+    try:
+        return model.model_validate_json(text, strict=True, context=None if context is None else dict(context))
     except ValidationError as error:
         raise validation_error(error, path, cure) from None
 
 
-def validation_error(error: ValidationError, path: Path, cure: str | None = None) -> InvalidFileError:
+def validation_error(error: ValidationError, path: Path, cure: str) -> InvalidFileError:
     """The first thing that a model refused, as the error of a file."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])

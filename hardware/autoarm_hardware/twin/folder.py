@@ -12,7 +12,7 @@ from typing import Any, Final
 from autoarm_hardware.twin.calibration import Calibration, JointCalibration
 from gym_autoarm import spec
 from gym_autoarm.body_files import body_names
-from gym_autoarm.errors import InvalidFileError
+from gym_autoarm.errors import PLACE, InvalidFileError
 from gym_autoarm.files import write_text
 
 NOTE: Final = "twin.json"
@@ -39,7 +39,7 @@ class TwinFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             names = {entry.name for entry in self.path.iterdir()}
         except OSError as error:
-            raise InvalidFileError(f"cannot be used: {error.strerror or error}", file=path) from error
+            raise InvalidFileError(f"cannot be used: {error.strerror or error}", file=path, cure=PLACE) from error
         foreign = sorted(names - {NOTE, CALIBRATION, ROBOT, *ARMS})
         if foreign:
             raise InvalidFileError(

@@ -147,9 +147,77 @@ def drop_rows(folder: Path) -> None:
     pq.write_table(table.slice(0, table.num_rows - 5), path)
 
 
+def set_column(pattern: str, column: str, change: Callable[[list[Any]], Any]) -> Callable[[Path], None]:
+    """Change the values of a column; their type becomes what they are."""
+
+    def act(folder: Path) -> None:
+        (path,) = folder.glob(pattern)
+        table = pq.ParquetFile(path).read()
+        values = change(table[column].to_pylist())
+        pq.write_table(table.set_column(table.column_names.index(column), column, pa.array(values)), path)
+
+    return act
+
+
+def drop_column(pattern: str, column: str) -> Callable[[Path], None]:
+    def act(folder: Path) -> None:
+        (path,) = folder.glob(pattern)
+        pq.write_table(pq.ParquetFile(path).read().drop_columns([column]), path)
+
+    return act
+
+
+def set_statistic(feature: str, name: str, value: Any) -> Callable[[Path], None]:
+    return lambda folder: edit_json(folder / "meta/stats.json", lambda stats: stats[feature].update({name: value}))
+
+
+def as_text(values: list[Any]) -> list[str]:
+    return [str(value) for value in values]
+
+
+def backwards(values: list[Any]) -> list[Any]:
+    return values[::-1]
+
+
+FRAMES, EPISODES, TASKS = "data/*/*.parquet", "meta/episodes/*/*.parquet", "meta/tasks.parquet"
+
+
 @pytest.mark.parametrize(
     ("damage", "file", "field"),
     [
+        *((set_column(FRAMES, name, as_text), "data", name) for name in ("action", "timestamp", "frame_index")),
+        *((drop_column(FRAMES, name), "data", name) for name in ("observation.state", "episode_index", "task_index")),
+        (set_column(FRAMES, "action", lambda rows: [None, *rows[1:]]), "data", "action"),
+        (set_column(FRAMES, "action", lambda rows: [row[:5] for row in rows]), "data", "action"),
+        (set_column(FRAMES, "index", lambda rows: [row + 1 for row in rows]), "data", "index"),
+        (set_column(FRAMES, "frame_index", backwards), "data", "frame_index"),
+        (set_column(FRAMES, "episode_index", backwards), "data", "episode_index"),
+        (set_column(FRAMES, "timestamp", lambda rows: [2 * row for row in rows]), "data", "timestamp"),
+        (set_column(FRAMES, "task_index", lambda rows: [1 for _ in rows]), "data", "task_index"),
+        *((set_column(EPISODES, name, as_text), "episodes", name) for name in ("length", "data/file_index")),
+        (drop_column(EPISODES, "episode_index"), "episodes", "episode_index"),
+        (set_column(EPISODES, "dataset_to_index", backwards), "episodes", "dataset_to_index"),
+        (
+            set_column(EPISODES, "videos/observation.images.top/from_timestamp", lambda rows: [-1.0 for _ in rows]),
+            "episodes",
+            "videos/observation.images.top/to_timestamp",
+        ),
+        (remove(TASKS), "copy", None),
+        (cut(TASKS), "tasks.parquet", None),
+        (set_column(TASKS, "task_index", lambda rows: [7 for _ in rows]), "tasks.parquet", "task_index"),
+        (set_column(TASKS, "task", lambda rows: [0 for _ in rows]), "tasks.parquet", "task"),
+        (remove("meta/stats.json"), "stats.json", None),
+        (write("meta/stats.json", "{"), "stats.json", None),
+        (write("meta/stats.json", "[" * 100_000), "stats.json", None),
+        (set_statistic("action", "std", [1.0] * 5), "stats.json", "action.std"),
+        (set_statistic("action", "mean", [float("nan")] * 6), "stats.json", "action.mean"),
+        (set_statistic("action", "std", [-1.0] * 6), "stats.json", "action.std"),
+        (set_statistic("observation.images.top", "mean", "x"), "stats.json", "observation.images.top.mean"),
+        (set_feature("timestamp", shape="x"), "info.json", "features.timestamp.shape"),
+        (set_feature("index", dtype="float32"), "info.json", "features.index.dtype"),
+        (drop_feature("task_index"), "info.json", "features.task_index"),
+        (set_info(total_frames=True), "info.json", "total_frames"),
+        (set_info(video_path="{nowhere}"), "info.json", "video_path"),
         (remove("meta/info.json"), "copy", None),
         (write("meta/info.json", "{"), "info.json", None),
         (write("meta/info.json", "[]"), "info.json", None),

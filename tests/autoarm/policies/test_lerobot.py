@@ -222,6 +222,29 @@ def truncate(name):
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-100])
 
 
+def change_step(file, kind, change):
+    """Change a step of a processor."""
+
+    def damage(folder):
+        edit(
+            folder / file,
+            lambda data: [change(step) for step in data["steps"] if step["registry_name"] == kind],
+        )
+
+    return damage
+
+
+def without_step(file, kind):
+    return lambda folder: edit(
+        folder / file,
+        lambda data: data.update(steps=[step for step in data["steps"] if step["registry_name"] != kind]),
+    )
+
+
+BEFORE, AFTER = "policy_preprocessor.json", "policy_postprocessor.json"
+NORMALISER, UNNORMALISER = "normalizer_processor", "unnormalizer_processor"
+
+
 def pickle_instead(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
@@ -250,6 +273,14 @@ def run_code(folder):
             lambda folder: edit(folder / "config.json", lambda data: data.update(n_decoder_layers=2)),
             "model.safetensors",
         ),
+        # Actions would come out, and mean something else.
+        (change_step(AFTER, UNNORMALISER, lambda step: step.pop("state_file")), f"{AFTER}: steps: does not normalise"),
+        (change_step(BEFORE, NORMALISER, lambda step: step.pop("state_file")), f"{BEFORE}: steps: does not normalise"),
+        (without_step(AFTER, UNNORMALISER), f"{AFTER}: steps: does not normalise action"),
+        (without_step(BEFORE, NORMALISER), f"{BEFORE}: steps: does not normalise"),
+        (change_step(BEFORE, NORMALISER, lambda step: step["config"]["features"].pop(LATERAL)), LATERAL),
+        (change_step(BEFORE, NORMALISER, lambda step: step["config"]["norm_map"].update(STATE="MIN_MAX")), "state"),
+        (change_step(BEFORE, NORMALISER, lambda step: step["config"].update(eps=-(10**30))), BEFORE),
     ],
 )
 def test_a_damaged_checkpoint_says_which_file(copied, damage, said):
