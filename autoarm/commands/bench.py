@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from autoarm.commands.arguments import DatasetFolder, PolicyName
+from autoarm.commands.as_json import print_json, result_data
 from autoarm.commands.next_step import next_step
 from autoarm.commands.progress import progress_bar, resumable
 
@@ -56,6 +57,9 @@ class Bench:
     robot: Path | None = None
     """With --body real: the arm's file (YAML). `autoarm twin --dir DIR` writes DIR/robot.yaml."""
 
+    json: bool = False
+    """Print JSON instead of a table."""
+
     def run(self) -> int:
         """Run the suite, print the table and write the result."""
         from rich.console import Console
@@ -88,6 +92,9 @@ class Bench:
                 command=["autoarm", *sys.argv[1:]],
                 robot=robot,
             )
+        if self.json:
+            print_json(result_data(result, self.out))
+            return int(any(row.error is not None for row in result.rows))
         console = Console()
         console.print(bench_table(result))
         for row in [row for row in result.rows if row.error is not None][:5]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from autoarm.commands.arguments import DatasetFolder, PolicyName
+from autoarm.commands.as_json import print_json, result_data
 from autoarm.commands.measured_scene import MeasuredScene
 from autoarm.commands.next_step import next_step
 from autoarm.commands.progress import progress_bar, resumable
@@ -66,6 +67,8 @@ class Eval:
     robot: Path | None = None
     """With --body real: the arm's file (YAML), which also says how large frames are. `autoarm twin --dir DIR` writes
     DIR/robot.yaml."""
+    json: bool = False
+    """Print JSON instead of a table."""
     scene: MeasuredScene = field(default_factory=MeasuredScene)
 
     def run(self) -> int:
@@ -116,6 +119,9 @@ class Eval:
                 robot=robot,
                 out=self.out,
             )
+        if self.json:
+            print_json(result_data(result, self.out))
+            return int(any(row.error is not None for row in result.rows))
         console = Console()
         console.print(result_table(result))
         for row in result.rows:

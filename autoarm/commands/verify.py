@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from autoarm.commands.arguments import DatasetFolder, PolicyName, ResultFile
+from autoarm.commands.as_json import print_json
 from autoarm.commands.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Verify:
     """Run in a Ray cluster: `auto`, or its address."""
     device: str = "cpu"
     """Torch device of a checkpoint, such as cpu or cuda."""
+    json: bool = False
+    """Print JSON instead of lines."""
 
     def run(self) -> int:
         """Run it again and say what came out."""
@@ -65,9 +68,24 @@ class Verify:
                 ray=self.ray,
                 progress=advance,
             )
+        if self.json:
+            print_json(verification_data(verification))
+            return 0 if verification.passed else 1
         for line in report(verification):
             print(line)
         return 0 if verification.passed else 1
+
+
+def verification_data(found: Verification) -> dict[str, Any]:
+    """The verification as plain data: field names as in `Verification`."""
+    return {
+        "passed": found.passed,
+        **{name: getattr(found, name) for name in ("same_platform", "platform_changes", "rows", "total")},
+        "mismatches": [asdict(each) for each in found.mismatches],
+        "recorded": found.recorded.model_dump(),
+        "found": found.found.model_dump(),
+        "paired": found.paired._asdict(),
+    }
 
 
 def report(found: Verification) -> list[str]:

@@ -56,6 +56,19 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained", dpi=_DPI)
 
 
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with the first one's keys as columns; no text of theirs becomes a formula in a spreadsheet."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
+    return table.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
 def save_figure(figure: Figure, stem: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write `stem`.png, `stem`.svg and the data shown as `stem`.csv; returns the PNG's path.
 
@@ -67,11 +80,7 @@ def save_figure(figure: Figure, stem: Path, rows: Sequence[Mapping[str, Any]]) -
 
     if not rows:
         raise InvalidInputError("no data behind the figure", file=stem)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(stem.with_name(f"{stem.name}.csv"), table.getvalue())
+    write_text(stem.with_name(f"{stem.name}.csv"), csv_text(rows))
     with rc_context(_STYLE):
         for kind in ("svg", "png"):
             path = stem.with_name(f"{stem.name}.{kind}")

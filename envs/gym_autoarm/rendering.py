@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import operator
+import os
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -38,12 +39,14 @@ class FrameRenderer:
 
     def __init__(self, model: mujoco.MjModel, image_size: tuple[int, int] = spec.IMAGE_SIZE) -> None:
         check_image_size(image_size)
+        _check_not_forked()
         self._double = all(2 * side <= largest for side, largest in zip(image_size, spec.IMAGE_SIZE, strict=True))
         height, width = (2 * side if self._double else side for side in image_size)
         try:
             self._renderer = _Renderer(model, height, width)
         except Exception as error:  # the GL backends raise whatever their bindings raise
             raise RenderingError(f"no OpenGL context ({error})", field="MUJOCO_GL", cure=GL_CURE) from error
+        _process.has_drawn = True
         _open.add(self._renderer)
         _close_at_exit()
         flags = self._renderer.scene.flags
@@ -52,7 +55,12 @@ class FrameRenderer:
         self._option = picture_option()
 
     def render(self, data: mujoco.MjData, camera: str) -> Frame:
-        """A fresh uint8 `(height, width, 3)` frame."""
+        """A fresh uint8 `(height, width, 3)` frame.
+
+        Raises:
+            RenderingError: In a process that was forked from one that has drawn.
+        """
+        _check_not_forked()
         self._renderer.update_scene(data, camera, self._option)
         spare_planes_from_shadow_map(self._renderer.scene)
         frame: Frame = self._renderer.render()
@@ -101,6 +109,35 @@ def spare_planes_from_shadow_map(scene: mujoco.MjvScene) -> None:
     for geom in scene.geoms[: scene.ngeom]:
         if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
             geom.category = mujoco.mjtCatBit.mjCAT_DECOR
+
+
+class _Process:
+    """Whether this process has a GL context, or was forked from one that had: there, drawing would hang for ever."""
+
+    has_drawn = False
+    is_forked = False
+
+
+_process = _Process()
+
+
+def _forget_contexts() -> None:
+    _process.is_forked = _process.is_forked or _process.has_drawn
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_contexts)
+
+
+def _check_not_forked() -> None:
+    if _process.is_forked:
+        raise RenderingError(
+            "this process was forked from one that has drawn, and no GL context survives that",
+            field="multiprocessing",
+            cure='start processes by spawning them, as gymnasium.vector.AsyncVectorEnv(..., context="spawn") does,'
+            " or fork before anything is drawn",
+        )
 
 
 _open: weakref.WeakSet[mujoco.Renderer] = weakref.WeakSet()

@@ -52,6 +52,13 @@ def _beside(path: Path | None, info: ValidationInfo) -> Path | None:
     return path if path is None or folder is None else (folder / path.expanduser()).absolute()
 
 
+def _port(port: str, info: ValidationInfo) -> str:
+    """A port that lies beside the file, as a twin's does; whatever else, a device's name on another system, as it is."""
+    folder = (info.context or {}).get("folder")
+    beside = None if folder is None or os.path.isabs(port) else folder / port
+    return str(beside) if beside is not None and beside.exists() else port
+
+
 class LeaderConfig(StrictModel):
     """A leader arm, by the names of LeRobot's `--teleop.*` options."""
 
@@ -61,6 +68,7 @@ class LeaderConfig(StrictModel):
     calibration_dir: Path | None = None
 
     _resolve = field_validator("calibration_dir")(_beside)
+    _resolve_port = field_validator("port")(_port)
 
     def make_teleoperator(self) -> Any:
         """LeRobot's driver of the leader, not connected.
@@ -144,6 +152,7 @@ class RobotConfig(StrictModel):
     leader: LeaderConfig | None = None
 
     _resolve = field_validator("calibration_dir")(_beside)
+    _resolve_port = field_validator("port")(_port)
 
     @field_validator("camera_files")
     @classmethod

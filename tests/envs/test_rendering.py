@@ -157,3 +157,42 @@ def test_random_frame_is_not_blank() -> None:
     mujoco.mj_forward(model, data)
     with FrameRenderer(model, (48, 64)) as renderer:
         assert renderer.render(data, "top").std() > 10
+
+
+FORK = """
+import multiprocessing, sys
+import numpy as np
+from gym_autoarm.env import PickIntoBoxEnv
+
+def child(pipe, cameras):
+    try:
+        env = PickIntoBoxEnv(image_size=(24, 32), cameras=cameras)
+        env.reset(seed=0)
+        pipe.send("drawn" if cameras else "moved")
+    except Exception as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+if sys.argv[1] == "drawn":
+    env = PickIntoBoxEnv(image_size=(24, 32))
+    env.reset(seed=0)
+context = multiprocessing.get_context("fork")
+for cameras in (True, False):
+    ours, theirs = context.Pipe()
+    process = context.Process(target=child, args=(theirs, cameras))
+    process.start()
+    print(ours.recv() if ours.poll(60) else "hangs", flush=True)
+    process.kill()
+if sys.argv[1] == "drawn":
+    print(env.step(np.zeros(6, np.float32))[0]["pixels"]["top"].std() > 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.parametrize("before", ["drawn", "not drawn"])
+def test_a_fork_of_a_process_that_has_drawn_does_not_draw_and_says_so(before: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FORK, before], capture_output=True, text=True, timeout=150, check=True)
+    first, second, *rest = done.stdout.splitlines()
+    assert first.startswith("RenderingError: multiprocessing: this process was forked") == (before == "drawn")
+    assert 'context="spawn"' in first or first == "drawn"
+    assert second == "moved"  # physics needs no context
+    assert rest in ([], ["True"])

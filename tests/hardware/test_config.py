@@ -55,6 +55,24 @@ def test_what_it_says_reaches_the_environment(tmp_path: Path) -> None:
     assert env.distribution.base.box == Box(x=0.2)
 
 
+def test_port_beside_the_file_is_found_and_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "follower").touch()
+    leader = {"port": "follower", "id": "leader"}
+    robot = load_robot(write(tmp_path, port="follower", leader=leader))
+    assert robot.port == str(tmp_path / "follower")
+    assert robot.leader is not None
+    assert robot.leader.port == robot.port
+    assert load_robot(write(tmp_path, port="COM3")).port == "COM3"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("release", 1), ("retries", True), ("retries", 2.5), ("limits", {"step": True}), ("id", 7)]
+)
+def test_yes_is_no_number_and_a_number_no_yes(tmp_path: Path, field: str, value: Any) -> None:
+    with pytest.raises(InvalidFileError, match=field):
+        load_robot(write(tmp_path, **{field: value}))
+
+
 def test_table_moves_cameras_and_a_box_that_the_scene_leaves_alone(tmp_path: Path) -> None:
     camera = Camera((0.2, 0.01, 0.8), (0.2, 0.0, 0.0), 40.0)
     write_file(tmp_path / "top.yaml", CameraFile(position=camera.position, target=camera.target, fovy=40.0), "mine")

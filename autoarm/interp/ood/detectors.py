@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
+from autoarm.figures.style import csv_text
 from autoarm.interp.autoencoder.activations import site_activations
 from autoarm.interp.autoencoder.model import SparseAutoencoder
 from autoarm.interp.model.arrays import save_arrays
@@ -320,8 +321,6 @@ def run_ood(
     Returns:
         The detector, and the rows of `score_scenes`.
     """
-    import csv
-    import io
 
     from autoarm.interp.autoencoder.features import WEIGHTS
     from autoarm.interp.observations.dataset_sample import sample_dataset
@@ -350,9 +349,5 @@ def run_ood(
     places = suite_scenes(plan, scenes)
     seen = next(iter(places))
     rows = score_scenes(policy, {"feature distance": detector.distance, **scorers}, places, seen, plan.image_size)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(out / "scenes.csv", table.getvalue())
+    write_text(out / "scenes.csv", csv_text(rows))
     return detector, rows
