@@ -53,7 +53,7 @@ def _beside(path: Path | None, info: ValidationInfo) -> Path | None:
 
 
 def _port(port: str, info: ValidationInfo) -> str:
-    """A port that lies beside the file, as a twin's does; whatever else, a device's name on another system, as it is."""
+    """A port that lies beside the file, as a twin's does; whatever else, such as COM3, stays as it is."""
     folder = (info.context or {}).get("folder")
     beside = None if folder is None or os.path.isabs(port) else folder / port
     return str(beside) if beside is not None and beside.exists() else port

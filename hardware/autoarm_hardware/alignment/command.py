@@ -189,8 +189,36 @@ class Example:
         return 0
 
 
+@dataclass
+class PrintSheet:
+    """Write a sheet that lies before the arm: the five spots, the box and the work area at their true size.
+
+    Example: autoarm align sheet --out sheet.pdf --paper a3
+    """
+
+    out: Path
+    """File to write (.pdf)."""
+    paper: Literal["a3", "a4", "letter"] = "a3"
+    """Paper size; on A4 and letter, two sheets lie side by side."""
+    robot: Path | None = None
+    """Robot's file (see docs/hardware.md), if its box stands elsewhere."""
+
+    def run(self) -> int:
+        """Write the file and print how to use it."""
+        from autoarm_hardware.alignment.board import RULER
+        from autoarm_hardware.alignment.table_sheet import write_table_sheet
+        from autoarm_hardware.config import load_robot
+
+        scene = None if self.robot is None else load_robot(self.robot).scene()
+        count = write_table_sheet(self.out, self.paper, scene)
+        print(f"sheet: {self.out}, {count} x {self.paper}")
+        print(f"print it at 100 %: the ruler on it must be {RULER:g} mm long; then cut it along the line")
+        return 0
+
+
 Command = (
     Annotated[PrintBoard, tyro.conf.subcommand("board")]
+    | Annotated[PrintSheet, tyro.conf.subcommand("sheet")]
     | Annotated[AlignCamera, tyro.conf.subcommand("camera")]
     | Annotated[CheckCamera, tyro.conf.subcommand("check")]
     | Annotated[Example, tyro.conf.subcommand("example")]
