@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import reduce
 from importlib import import_module
 from importlib.metadata import version
@@ -185,9 +184,10 @@ def unknown_command(name: str) -> str | None:
     """What to say about a first word that is no command; None for one that is, and for options."""
     if name.startswith("-") or name.replace("_", "-") in COMMANDS:
         return None
-    close = get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"there is no command {name!r} ({hint}choose from {', '.join(COMMANDS)})"
+    # Gymnasium and NumPy come with it, for which the list of commands need not wait.
+    from gym_autoarm.errors import did_you_mean
+
+    return f"there is no command {name!r} ({did_you_mean(name, COMMANDS)}choose from {', '.join(COMMANDS)})"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -204,7 +204,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False  # rich looks for itself, see no-color.org
     command = tyro.cli(command_type(arguments), prog="autoarm", description=DESCRIPTION, args=arguments)
-    # Gymnasium and NumPy come with it, for which the list of commands need not wait.
     from autoarm.commands.arguments import check_arguments
     from gym_autoarm.errors import AutoArmError
 

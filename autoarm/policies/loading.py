@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import sys
@@ -14,7 +13,7 @@ from typing import Final
 
 from autoarm.policies.protocol import Policy
 from gym_autoarm import spec
-from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError
+from gym_autoarm.errors import IncompatiblePolicyError, InvalidInputError, did_you_mean
 
 _OWN_CLASS: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -153,12 +152,10 @@ def _unknown(reference: str) -> InvalidInputError:
             f"there is no folder {reference!r}", field="policy", cure="name the folder of a checkpoint"
         )
     names = [*BASELINES, *shipped_policies()]
-    close = difflib.get_close_matches(reference, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     return InvalidInputError(
         f"there is no policy {reference!r}",
         field="policy",
-        cure=f"{hint}choose from {', '.join(names)}, a checkpoint folder, or module:Class",
+        cure=f"{did_you_mean(reference, names)}choose from {', '.join(names)}, a checkpoint folder, or module:Class",
     )
 
 

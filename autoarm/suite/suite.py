@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, model_validator
 from autoarm.results.result import AxisRecord, Latency, LevelRecord, Size, SuiteRecord
 from autoarm.suite.geometry import Point, convex_hull
 from gym_autoarm.body_files import STIFF_BODY, body_names, shipped_body
-from gym_autoarm.errors import InvalidFileError, InvalidInputError, UnreachablePoseError
+from gym_autoarm.errors import InvalidFileError, InvalidInputError, UnreachablePoseError, did_you_mean
 from gym_autoarm.expert import Expert
 from gym_autoarm.scene import HOME, Box, Shape, Surface
 from gym_autoarm.shipped import find_yaml, shipped_names
@@ -309,7 +309,9 @@ class Suite(StrictModel):
         for axis in axes:
             if axis not in self.axes:
                 raise InvalidInputError(
-                    f"suite {self.name} has no axis {axis!r}", field="axis", cure=f"choose from {', '.join(self.axes)}"
+                    f"suite {self.name} has no axis {axis!r}",
+                    field="axis",
+                    cure=f"{did_you_mean(axis, self.axes)}choose from {', '.join(self.axes)}",
                 )
         if size == "custom" and (episodes is None or episodes < 1):
             raise InvalidInputError(f"{episodes} episodes measure nothing", field="episodes", cure="at least 1")

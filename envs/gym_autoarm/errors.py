@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +35,12 @@ class AutoArmError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions with keyword arguments do not pickle by themselves, and worker processes send theirs home.
         return _rebuild, (type(self), self.message, self.file, self.field, self.cure)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question about the known name that is most like `name`, with a space after it; empty if none is alike."""
+    close = get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def _rebuild(

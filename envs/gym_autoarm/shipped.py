@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from gym_autoarm.errors import InvalidInputError
+from gym_autoarm.errors import InvalidInputError, did_you_mean
 
 
 def shipped_names(package: str, folder: str = "") -> list[str]:
@@ -34,5 +34,5 @@ def find_yaml(package: str, reference: str | Path, kind: str, folder: str = "") 
     raise InvalidInputError(
         f"there is no {kind} {str(reference)!r}",
         field=kind,
-        cure=f"choose from {', '.join(names)}, or name a YAML file",
+        cure=f"{did_you_mean(str(reference), names)}choose from {', '.join(names)}, or name a YAML file",
     )
