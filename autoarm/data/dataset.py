@@ -143,6 +143,7 @@ def read_info(folder: str | Path) -> DatasetInfo:
             raise InvalidFileError(
                 f"is no pattern of a path: {error}", file=path, field=field, cure=RECORD_AGAIN
             ) from None
+    read("total_tasks", int)
     return DatasetInfo(
         folder=folder,
         episodes=read("total_episodes", int),
@@ -278,7 +279,7 @@ def _read_parquet(folder: Path, pattern: str) -> pa.Table:
         try:
             # ParquetFile rather than read_table, which would take the chunk folders for partitions.
             tables.append(pq.ParquetFile(path).read())
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:  # names of columns that are no UTF-8
             raise InvalidFileError(f"half-written or damaged: {error}", file=path, cure=RECORD_AGAIN) from error
     try:
         return pa.concat_tables(tables, promote_options="default")

@@ -257,6 +257,8 @@ def check_steps(processor: dict[str, Any], file: Path) -> None:
                 field=f"steps.{number}.registry_name",
                 cure="register the step with ProcessorStepRegistry and import its module first",
             )
+        if not isinstance(step.get("config", {}), dict):
+            raise InvalidFileError("is no mapping", file=file, field=f"steps.{number}.config", cure=_CURE)
 
 
 def environment_state(info: Mapping[str, Any]) -> NDArray[np.float32]:

@@ -257,7 +257,7 @@ class Suite(StrictModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     version: int = Field(ge=1)
     title: str
-    image_size: tuple[int, int]
+    image_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     time_limit: int = Field(ge=1)
     body: BodyName | None = Field(default=None, exclude_if=_is_unset)
     streams: Literal[1, 2] = Field(default=1, exclude_if=lambda value: value == 1)

@@ -42,7 +42,7 @@ def _read(file: Path) -> Motion:
         raise InvalidFileError("there is no such file", file=file, cure=f"give motions with {_FORMAT}")
     try:
         table = pq.ParquetFile(file).read()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # names of columns that are no UTF-8
         raise InvalidFileError(
             f"is not a Parquet file, or damaged: {error}", file=file, cure=f"give motions with {_FORMAT}"
         ) from error

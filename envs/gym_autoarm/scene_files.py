@@ -23,7 +23,9 @@ from gym_autoarm.scene import Camera, Scene
 from gym_autoarm.strict import StrictModel, read_yaml
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Point = tuple[Number, Number, Number]
+Coordinate = Annotated[float, Field(gt=-100.0, lt=100.0)]
+"""Metres; a camera that is further away sees nothing of the table."""
+Point = tuple[Coordinate, Coordinate, Coordinate]
 
 _ALIGN: Final = "make it with `autoarm align camera`"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ def read_yaml[M: BaseModel](model: type[M], path: Path, cure: str, context: Mapp
         text = json.dumps(content)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidFileError(f"holds what is no plain value: {str(error)[:200]}", file=path, cure=cure) from error
+    if (field := _not_finite(content, ())) is not None:
+        raise InvalidFileError("is not a finite number", file=path, field=".".join(map(str, field)), cure=cure)
     try:
         return model.model_validate_json(text, strict=True, context=None if context is None else dict(context))
     except ValidationError as error:
@@ -68,6 +71,15 @@ def validation_error(error: ValidationError, path: Path, cure: str) -> InvalidFi
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     return InvalidFileError(first["msg"], file=path, field=field or None, cure=cure)
+
+
+def _not_finite(content: Any, where: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Where the first NaN or infinity is; `None` if there is none."""
+    if isinstance(content, float):
+        return None if math.isfinite(content) else where
+    children = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    found = (_not_finite(value, (*where, key)) for key, value in children)
+    return next((place for place in found if place is not None), None)
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -42,6 +42,8 @@ FollowerType = Literal["so100_follower", "so101_follower", "koch_follower"]
 LeaderType = Literal["so100_leader", "so101_leader", "koch_leader"]
 CameraName = Literal["top", "lateral"]
 
+_ID: Final = r"^\w[\w .-]*$"
+"""LeRobot names the file of a calibration so."""
 _TERMINAL: Final = "terminal"
 _TWIN: Final = "twin:"
 """Prefix of the port at which a twin places cubes; see `autoarm_hardware.twin.table`."""
@@ -64,7 +66,7 @@ class LeaderConfig(StrictModel):
 
     type: LeaderType = "so101_leader"
     port: str
-    id: str = "leader"
+    id: str = Field(default="leader", pattern=_ID)
     calibration_dir: Path | None = None
 
     _resolve = field_validator("calibration_dir")(_beside)
@@ -135,7 +137,7 @@ class RobotConfig(StrictModel):
 
     type: FollowerType = "so101_follower"
     port: str
-    id: str
+    id: str = Field(pattern=_ID)
     calibration_dir: Path | None = None
     home: tuple[float, float, float, float, float, float] | None = None
     cameras: dict[CameraName, dict[str, Any]]
@@ -175,6 +177,11 @@ class RobotConfig(StrictModel):
         missing = [name for name in spec.CAMERAS if name not in self.cameras]
         if missing:
             raise ValueError(f"cameras: {' and '.join(missing)} missing: both are needed, {' and '.join(spec.CAMERAS)}")
+        for name, camera in self.cameras.items():
+            for field in ("height", "width", "fps"):
+                value = camera.get(field)
+                if value is not None and not (type(value) in (int, float) and value > 0):
+                    raise ValueError(f"cameras.{name}.{field}: {value!r} is no positive number")
         sizes = {name: (each.get("height"), each.get("width")) for name, each in self.cameras.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"cameras: both must have one height and width: {sizes}")

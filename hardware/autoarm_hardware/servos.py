@@ -65,7 +65,7 @@ class Limits:
             value = getattr(self, field)
             if not (math.isfinite(value) and value > 0.0):
                 raise InvalidInputError(f"{value} is no limit", field=field, cure="give a positive number")
-        if self.floor is not None and not math.isfinite(self.floor):
+        if self.floor is not None and not abs(self.floor) < 1.0:
             raise InvalidInputError(f"{self.floor} is no height", field="floor", cure="give metres, or null for none")
         if not 0.0 <= self.voltage[0] < self.voltage[1]:
             raise InvalidInputError(f"{self.voltage} is no range", field="voltage", cure="give LOW < HIGH")

@@ -66,9 +66,15 @@ def test_port_beside_the_file_is_found_and_others_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("release", 1), ("retries", True), ("retries", 2.5), ("limits", {"step": True}), ("id", 7)]
+    ("field", "value"),
+    [
+        *(("release", 1), ("retries", True), ("retries", 2.5), ("limits", {"step": True}), ("id", 7)),
+        *(("id", "../x"), ("id", "a\0b"), ("limits", {"floor": -30.0}), ("box", {"x": float("nan")})),
+        ("cameras", {"top": CAMERA | {"width": {"a": 1}}, "lateral": CAMERA}),
+        ("cameras", {"top": CAMERA | {"fps": "x"}, "lateral": CAMERA}),
+    ],
 )
-def test_yes_is_no_number_and_a_number_no_yes(tmp_path: Path, field: str, value: Any) -> None:
+def test_what_is_of_another_kind_is_named(tmp_path: Path, field: str, value: Any) -> None:
     with pytest.raises(InvalidFileError, match=field):
         load_robot(write(tmp_path, **{field: value}))
 

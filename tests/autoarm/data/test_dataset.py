@@ -217,6 +217,7 @@ FRAMES, EPISODES, TASKS = "data/*/*.parquet", "meta/episodes/*/*.parquet", "meta
         (set_feature("index", dtype="float32"), "info.json", "features.index.dtype"),
         (drop_feature("task_index"), "info.json", "features.task_index"),
         (set_info(total_frames=True), "info.json", "total_frames"),
+        (set_info(total_tasks=float("-inf")), "info.json", "total_tasks"),
         (set_info(video_path="{nowhere}"), "info.json", "video_path"),
         (remove("meta/info.json"), "copy", None),
         (write("meta/info.json", "{"), "info.json", None),

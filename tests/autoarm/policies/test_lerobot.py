@@ -281,6 +281,7 @@ def run_code(folder):
         (change_step(BEFORE, NORMALISER, lambda step: step["config"]["features"].pop(LATERAL)), LATERAL),
         (change_step(BEFORE, NORMALISER, lambda step: step["config"]["norm_map"].update(STATE="MIN_MAX")), "state"),
         (change_step(BEFORE, NORMALISER, lambda step: step["config"].update(eps=-(10**30))), BEFORE),
+        (change_step(BEFORE, NORMALISER, lambda step: step.update(config=-1)), f"{BEFORE}: steps"),
     ],
 )
 def test_a_damaged_checkpoint_says_which_file(copied, damage, said):
