@@ -118,7 +118,7 @@ class TwinCheck:
     def _replay(self, file: Path, trajectory: Trajectory, console: Console) -> Motion:
         from autoarm.evaluation.backend import load_robot
         from autoarm.runtime.bars import Bars
-        from autoarm.system_id.on_arm import Nobody, follow
+        from autoarm.system_id.on_arm import Nobody, follow, with_steps
         from gym_autoarm.errors import InvalidInputError
 
         robot = load_robot(file)
@@ -130,7 +130,8 @@ class TwinCheck:
             raise InvalidInputError("nothing moves", file=file, field="dry_run", cure="take it from the robot's file")
         # A twin clears its table itself. By vision, the arm would move aside to look for the cube.
         changes = {} if robot.is_twin else {"operator": Nobody(ask=not self.yes)}
-        env = robot.make_env(time_limit=len(trajectory.actions) + 1, success="operator", **changes)
+        limits = with_steps(robot.limits, trajectory)
+        env = robot.make_env(time_limit=len(trajectory.actions) + 1, success="operator", limits=limits, **changes)
         try:
             with Bars(console=console, transient=True) as bar:
                 task = bar.add_task(trajectory.name, total=len(trajectory.actions))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,8 @@ from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.scene import Scene
 
+_SPARE: Final = 1.5
+"""How much quicker than its goals an arm may go: a control step may be shorter than its nominal length."""
 _CHUNK: Final = 15
 """Actions between two looks at a real arm's cameras: half a second."""
 
@@ -40,6 +43,14 @@ class Nobody:
 
     def verdict(self) -> None:
         """See `autoarm_hardware.operator.Operator`."""
+
+
+def with_steps(limits: Any, trajectory: Trajectory) -> Any:
+    """The limits of a real arm, `autoarm_hardware.servos.Limits`, with a speed that lets a trajectory's goals through.
+
+    A step is as quick as can be, which is what it is for, and no longer than `Limits.step` allows.
+    """
+    return replace(limits, speed=max(limits.speed, _SPARE * trajectory.speed))
 
 
 def follow(

@@ -42,6 +42,12 @@ class Trajectory:
     start: Vector
     actions: Vector
 
+    @property
+    def speed(self) -> float:
+        """Largest speed of its goals, degrees a second."""
+        goals = np.concatenate([self.start[None], self.actions])
+        return float(np.abs(np.diff(goals, axis=0)).max() * spec.FPS)
+
     def scene(self, scene: Scene | None = None) -> Scene:
         """A scene in which to follow it: the arm at its start, and no cube in its way."""
         scene = scene or Scene(surface="plain")

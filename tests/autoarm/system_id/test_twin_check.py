@@ -13,7 +13,7 @@ from autoarm.commands.twin_check import TwinCheck
 from autoarm.system_id.check import compare, cross_validate
 from autoarm.system_id.identify import identify
 from autoarm.system_id.motion import Motion
-from autoarm.system_id.on_arm import Nobody, follow
+from autoarm.system_id.on_arm import Nobody, follow, with_steps
 from autoarm.system_id.trajectory import Trajectory, expert_trajectory, replayed, step_trajectory
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.servos import Limits
@@ -41,8 +41,8 @@ def on_twin(body: Body, trajectory: Trajectory, folder: Path, limits: Limits | N
     settings = Settings(scene=trajectory.scene(Scene(body=body)), image_size=SIZE)
     twin = LockstepTwin(folder, settings, cameras=False)
     env = PickIntoBoxEnv(
-        robot=twin.robot, clock=twin.line, operator=Nobody(ask=False), image_size=SIZE, limits=limits,
-        time_limit=len(trajectory.actions) + 1,
+        robot=twin.robot, clock=twin.line, operator=Nobody(ask=False), image_size=SIZE,
+        limits=with_steps(limits or Limits(), trajectory), time_limit=len(trajectory.actions) + 1,
     )  # fmt: skip
     try:
         return follow(env, trajectory)
