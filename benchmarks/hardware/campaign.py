@@ -6,14 +6,17 @@ There is no physics: joints go to their goals at a constant speed. `faults.py` r
 from __future__ import annotations
 
 import math
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoarm_hardware import signals
 from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import Limits, ServoError
 from autoarm_hardware.twin.bus import Bus, Reply
@@ -45,6 +48,8 @@ _COASTING: Final = 4.0
 """Degrees that a joint may move after an interruption until it is held: a few exchanges at `_SPEED`."""
 _STOP_TIME: Final = 0.1
 """Seconds in which the arm must have been stopped."""
+_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals to this process, of which another follows at once: the arm must be stopped all the same."""
 _NOISES: Final = ("lost", "dropped", "truncated", "corrupted", "wrong_checksum", "late")
 
 KINDS: Final = (
@@ -58,6 +63,8 @@ KINDS: Final = (
     "exception",
     "interrupt",
     "interrupt in an exchange",
+    *_SIGNALS,
+    *(f"{name} in an exchange" for name in _SIGNALS),
 )
 """The kinds of faults; a campaign injects one of them."""
 
@@ -272,6 +279,7 @@ def campaign(seed: int, kind: str) -> Outcome:
     goal = np.array(HOME)
     steps, error, ended, injected = 0, None, 0.0, 0
     left = arm.position
+    signals.connected(arm.driver, lambda: None)
     try:
         with guard:
             try:
@@ -289,16 +297,20 @@ def campaign(seed: int, kind: str) -> Outcome:
                     arm.line.sleep(1 / spec.FPS)
             finally:
                 ended, left, arm.is_ending = arm.line.now(), arm.position, True
-    except (AutoArmError, _PolicyError, KeyboardInterrupt) as problem:
+    except (AutoArmError, _PolicyError, KeyboardInterrupt, signals.Terminated) as problem:
         error = f"{type(problem).__name__}: {problem}"
         arm.violations += _unclear(problem)
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
         arm.violations.append(f"an exception of another kind: {error}")
+    finally:
+        signals.disconnected(arm.driver)
+    if kind.startswith(_SIGNALS) and error is None:
+        arm.violations.append("the signal was not heard")
     if arm.line.now() - ended > _STOP_TIME:
         arm.violations.append(f"stopping took {arm.line.now() - ended:.3f} s")
     arm.violations += _unsafe_end(arm, release)
-    if kind in ("exception", "interrupt", "interrupt in an exchange") and np.abs(arm.position - left).max() > _COASTING:
+    if kind.startswith(("exception", "interrupt", *_SIGNALS)) and np.abs(arm.position - left).max() > _COASTING:
         arm.violations.append(f"the arm was not held: it went on by {(arm.position - left).round(1)}")
     return Outcome(kind, injected + noise.count, steps, error, tuple(arm.violations))
 
@@ -329,6 +341,17 @@ def _inject(arm: BenchArm, kind: str, target: int, goal: NDArray[np.float64]) ->
             raise KeyboardInterrupt
         case "interrupt in an exchange":
             arm.line.interrupt_in = 1 + 4 * target
+        case "SIGINT" | "SIGTERM" | "SIGHUP":
+            arm.line.interrupt, arm.line.interrupt_in = partial(signal.raise_signal, signal.SIGTERM), 1 + 4 * target
+            signal.raise_signal(signal.Signals[kind])
+        case name if name.startswith(_SIGNALS):
+            number = signal.Signals[name.split()[0]]
+
+            def interrupt() -> None:
+                arm.line.interrupt_in = 1 + target  # another one, while the arm is stopped
+                signal.raise_signal(number)
+
+            arm.line.interrupt, arm.line.interrupt_in = interrupt, 1 + 4 * target
         case _:
             (condition,) = [condition for name, condition in CONDITIONS.items() if name == kind]
             arm.servos[target].condition = condition

@@ -47,7 +47,8 @@ class VirtualLine:
 
     Attributes:
         is_plugged: Set to `False`, every use raises pyserial's exception.
-        interrupt_in: Number of uses after which one raises `KeyboardInterrupt`, as Ctrl-C may do anywhere.
+        interrupt_in: Number of uses after which one is interrupted, as Ctrl-C may do anywhere.
+        interrupt: What interrupts it: raises `KeyboardInterrupt` if nothing else is put here.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class VirtualLine:
         self.bus = bus
         self.is_plugged = True
         self.interrupt_in: int | None = None
+        self.interrupt: Callable[[], None] = _interrupt
         self.is_open = False
         self.is_using = False
         self.baudrate = 1_000_000
@@ -156,9 +158,13 @@ class VirtualLine:
             self.interrupt_in -= 1
             if self.interrupt_in == 0:
                 self.interrupt_in = None
-                raise KeyboardInterrupt
+                self.interrupt()
         if not self.is_plugged:
             raise serial.SerialException("device disconnected")
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def plug_in(bus: Any, line: VirtualLine) -> None:
