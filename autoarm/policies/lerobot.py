@@ -259,6 +259,11 @@ def check_steps(processor: dict[str, Any], file: Path) -> None:
             )
         if not isinstance(step.get("config", {}), dict):
             raise InvalidFileError("is no mapping", file=file, field=f"steps.{number}.config", cure=_CURE)
+        renaming = step.get("config", {}).get("rename_map", {})
+        if not (isinstance(renaming, dict) and all(isinstance(new, str) for new in renaming.values())):
+            raise InvalidFileError(
+                "maps no names to names", file=file, field=f"steps.{number}.config.rename_map", cure=_CURE
+            )
 
 
 def environment_state(info: Mapping[str, Any]) -> NDArray[np.float32]:

@@ -282,6 +282,10 @@ def run_code(folder):
         (change_step(BEFORE, NORMALISER, lambda step: step["config"]["norm_map"].update(STATE="MIN_MAX")), "state"),
         (change_step(BEFORE, NORMALISER, lambda step: step["config"].update(eps=-(10**30))), BEFORE),
         (change_step(BEFORE, NORMALISER, lambda step: step.update(config=-1)), f"{BEFORE}: steps"),
+        (
+            change_step(BEFORE, "rename_observations_processor", lambda step: step["config"].update(rename_map=-1)),
+            "rename_map",
+        ),
     ],
 )
 def test_a_damaged_checkpoint_says_which_file(copied, damage, said):
