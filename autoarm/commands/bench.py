@@ -56,7 +56,6 @@ class Bench:
     """The simulated arm, or a real one; axes that only a simulation can do are then left out."""
     robot: Path | None = None
     """With --body real: the arm's file (YAML). `autoarm twin --dir DIR` writes DIR/robot.yaml."""
-
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -92,16 +91,17 @@ class Bench:
                 command=["autoarm", *sys.argv[1:]],
                 robot=robot,
             )
+        code = int(any(row.error is not None for row in result.rows))
         if self.json:
             print_json(result_data(result, self.out))
-            return int(any(row.error is not None for row in result.rows))
+            return code
         console = Console()
         console.print(bench_table(result))
         for row in [row for row in result.rows if row.error is not None][:5]:
             console.print(f"{row_name(row)}: {row.error}", markup=False, style="red")
         console.print(f"result: {self.out}", markup=False, highlight=False)
         next_step("film", self.out)
-        return int(any(row.error is not None for row in result.rows))
+        return code
 
 
 def bench_table(result: Result) -> Table:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 
 from autoarm.commands.arguments import ResultFile
+from autoarm.commands.as_json import print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,15 +32,13 @@ class Compare:
 
     def run(self) -> int:
         """Compare the two and print the numbers."""
-        from json import dumps
-
         from rich.console import Console
 
         from autoarm.evaluation.compare import compare
 
         found = compare(self.file_a, self.file_b)
         if self.json:
-            print(dumps(comparison_data(found), indent=2))
+            print_json(comparison_data(found))
             return 0
         Console().print(comparison_table(found))
         for line in explanation(found):

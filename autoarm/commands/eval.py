@@ -119,9 +119,10 @@ class Eval:
                 robot=robot,
                 out=self.out,
             )
+        code = int(any(row.error is not None for row in result.rows))
         if self.json:
             print_json(result_data(result, self.out))
-            return int(any(row.error is not None for row in result.rows))
+            return code
         console = Console()
         console.print(result_table(result))
         for row in result.rows:
@@ -130,7 +131,7 @@ class Eval:
         if self.out is not None:
             console.print(f"result: {self.out}", markup=False, highlight=False)
         next_step("bench", self.policy, "--suite", "five-spots-v2", "--size", "quick", "--out", "outputs/bench.json")
-        return int(any(row.error is not None for row in result.rows))
+        return code
 
 
 def result_table(result: Result) -> Table:

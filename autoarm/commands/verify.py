@@ -70,9 +70,8 @@ class Verify:
             )
         if self.json:
             print_json(verification_data(verification))
-            return 0 if verification.passed else 1
-        for line in report(verification):
-            print(line)
+        else:
+            print("\n".join(report(verification)))
         return 0 if verification.passed else 1
 
 

@@ -141,14 +141,15 @@ def real_numbers(table: pa.Table, name: str, place: Path) -> NDArray[np.float64]
 def joint_numbers(table: pa.Table, name: str, place: Path) -> NDArray[np.float32]:
     """A column of joint positions, `(rows, 6)`; numbers may be NaN."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     column = _column(table, name, place).combine_chunks()
     kind = column.type
     is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind)
     if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
         raise _wrong("is not a list of numbers", place, name)
-    widths = {None if row is None else len(row) for row in column.to_pylist()}
-    if widths - {len(spec.JOINTS)} or column.flatten().null_count:
+    widths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if set(widths) - {len(spec.JOINTS)} or column.flatten().null_count:
         raise _wrong(f"is not {len(spec.JOINTS)} numbers everywhere", place, name)
     flat = column.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat, np.float32).reshape(-1, len(spec.JOINTS))

@@ -8,7 +8,6 @@ Example: python benchmarks/hardware/ends.py --positions 400
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Final
 
 import mujoco
@@ -19,7 +18,7 @@ from rich.progress import track
 
 from autoarm_hardware.links import Links, links_among
 from autoarm_hardware.moving import SLOW
-from autoarm_hardware.planning import plan_way
+from autoarm_hardware.planning import along, plan_way
 from gym_autoarm import spec
 from gym_autoarm.env import PickIntoBoxEnv
 from gym_autoarm.errors import UnreachablePoseError
@@ -112,17 +111,15 @@ def _at_random(links: Links, count: int, seed: int) -> list[Vector]:
 def _follow(env: PickIntoBoxEnv, start: Vector, way: list[Vector]) -> tuple[float, int, Vector]:
     """Follow a way: the largest force on table or box, N; steps; and where the arm was in the end."""
     observation, _ = env.reset(seed=0, options={"scene": Scene(start=tuple(start), cube=_APART)})
-    before = _forces(env.model, env.data)
+    before = forces_on(env.model, env.data)
     largest, steps = 0.0, 0
-    for one, other in pairwise(way):
-        parts = int(np.ceil(np.abs(other - one).max() / SLOW * spec.FPS))
-        for part in np.arange(1, parts + 1) / parts:
-            observation, *_ = env.step((one + part * (other - one)).astype(np.float32))
-            now = _forces(env.model, env.data)
-            # What it touched to begin with, a box that it had reached into, it may leave.
-            before = {thing: force for thing, force in before.items() if thing in now}
-            largest = max([largest, *(force for thing, force in now.items() if thing not in before)])
-            steps += 1
+    for position in along(way, SLOW / spec.FPS):
+        observation, *_ = env.step(position.astype(np.float32))
+        now = forces_on(env.model, env.data)
+        # What it touched to begin with, a box that it had reached into, it may leave.
+        before = {thing: force for thing, force in before.items() if thing in now}
+        largest = max([largest, *(force for thing, force in now.items() if thing not in before)])
+        steps += 1
     return largest, steps, observation["agent_pos"]
 
 
@@ -140,11 +137,11 @@ def _fall(start: Vector) -> tuple[float, float]:
     largest = 0.0
     for _ in range(int(_REST / model.opt.timestep)):
         mujoco.mj_step(model, data)
-        largest = max([largest, *_forces(model, data).values()])
+        largest = max([largest, *forces_on(model, data).values()])
     return float(np.abs(from_radians(data.qpos[: len(spec.JOINTS)]) - start).max()), largest
 
 
-def _forces(model: mujoco.MjModel, data: mujoco.MjData) -> dict[str, float]:
+def forces_on(model: mujoco.MjModel, data: mujoco.MjData) -> dict[str, float]:
     """How hard the arm presses on each thing that it touches, N."""
     found: dict[str, float] = {}
     force = np.zeros(6)

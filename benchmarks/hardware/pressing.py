@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import mujoco
 import numpy as np
+from ends import forces_on
 
 from autoarm_hardware.env import PickIntoBoxEnv
 from autoarm_hardware.operator import Callbacks
@@ -51,7 +51,7 @@ def press(limits: Limits) -> tuple[float, float, float, str]:
 
             def witness(seconds: float) -> None:
                 advance(seconds)
-                forces.append(_force(body))
+                forces.append(forces_on(body.model, body.data).get("world", 0.0))
 
             twin.line._advance = witness
             start = twin.line.now()
@@ -65,16 +65,6 @@ def press(limits: Limits) -> tuple[float, float, float, str]:
             return max(forces), float(np.median(forces[-100:])), twin.line.now() - start, end
         finally:
             env.close()
-
-
-def _force(body: Any) -> float:
-    total, force = 0.0, np.zeros(6)
-    for index, contact in enumerate(body.data.contact[: body.data.ncon]):
-        names = {body.model.body(body.model.geom_bodyid[int(geom)]).name for geom in (contact.geom1, contact.geom2)}
-        if "world" in names and names & {"gripper", "moving_jaw_so101_v1", "wrist"}:
-            mujoco.mj_contactForce(body.model, body.data, index, force)
-            total += float(force[0])
-    return total
 
 
 def main() -> None:

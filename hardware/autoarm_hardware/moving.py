@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from autoarm_hardware.follower import Follower
 from autoarm_hardware.links import Links
 from autoarm_hardware.pacing import Clock, Heartbeat, Pacer, Timing
-from autoarm_hardware.planning import plan_way
+from autoarm_hardware.planning import along, plan_way
 from autoarm_hardware.safety import Guard
 from autoarm_hardware.servos import ServoError
 from gym_autoarm import spec
@@ -88,8 +87,6 @@ class Mover:
             way = plan_way(here, goal, links)
         self._pacer.start()
         self.start(guard)
-        for start, end in pairwise(way):
-            steps = int(np.ceil(np.abs(end - start).max() / SLOW * spec.FPS))
-            for part in np.arange(1, steps + 1) / steps:
-                self.tick(guard, start + part * (end - start))
+        for position in along(way, SLOW / spec.FPS):
+            self.tick(guard, position)
         self._pacer.pause()

@@ -68,6 +68,14 @@ def plan_way(start: ArrayLike, goal: ArrayLike, links: Links) -> list[Vector]:
     )
 
 
+def along(way: Sequence[Vector], step: float) -> Iterator[Vector]:
+    """Joint positions `(6,)` on a way, after its first one, no joint more than `step` degrees from one to the next."""
+    for start, end in pairwise(way):
+        parts = int(np.ceil(np.abs(end - start).max() / step))
+        for part in np.arange(1, parts + 1) / parts:
+            yield start + part * (end - start)
+
+
 def is_clear(start: Vector, end: Vector, links: Links) -> bool:
     """Whether the straight line in joint space between two positions keeps its distance everywhere."""
     steps = max(1, int(np.ceil(np.abs(end - start).max() / _STEP)))

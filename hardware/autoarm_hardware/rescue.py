@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 DISMISSED: Final = b"q"
@@ -182,7 +181,7 @@ def _was_killed(parent: int) -> bool:
 
 
 def _load_planner() -> None:
-    import autoarm_hardware.planning  # noqa: F401
+    import autoarm_hardware.planning  # noqa: F401  # takes a second, which an arm should not wait for
 
 
 def _way_home(orders: Orders, ticks: list[int], home: list[float]) -> Iterator[list[int]]:
@@ -190,7 +189,7 @@ def _way_home(orders: Orders, ticks: list[int], home: list[float]) -> Iterator[l
     import numpy as np
 
     from autoarm_hardware.links import Links
-    from autoarm_hardware.planning import plan_way
+    from autoarm_hardware.planning import along, plan_way
     from gym_autoarm.errors import UnreachablePoseError
 
     zero, scale = np.array(orders.zero), np.array(orders.scale)
@@ -199,10 +198,8 @@ def _way_home(orders: Orders, ticks: list[int], home: list[float]) -> Iterator[l
     except UnreachablePoseError as error:
         print(f"The arm could not go home: {error}", file=sys.stderr)
         return
-    for start, end in pairwise(way):
-        steps = int(np.ceil(np.abs(end - start).max() / _SPEED * _RATE))
-        for part in np.arange(1, steps + 1) / steps:
-            yield np.rint(zero + scale * (start + part * (end - start))).astype(int).tolist()
+    for position in along(way, _SPEED / _RATE):
+        yield np.rint(zero + scale * position).astype(int).tolist()
 
 
 def _follow(arm: Arm, orders: Orders, goal: list[int]) -> bool:

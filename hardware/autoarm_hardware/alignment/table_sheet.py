@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autoarm_hardware.alignment.board import BASE_FRONT, RULER
+from autoarm_hardware.alignment.board import BASE_FRONT, PAPERS, RULER
 from gym_autoarm import spec
 from gym_autoarm.errors import InvalidInputError
 from gym_autoarm.files import replacing
@@ -50,8 +50,8 @@ class Page:
 
 _PAPERS: Final[dict[TablePaper, tuple[float, float, int]]] = {
     "a3": (0.420, 0.297, 1),
-    "a4": (0.210, 0.297, 2),
-    "letter": (0.2159, 0.2794, 2),
+    "a4": (*PAPERS["a4"][::-1], 2),
+    "letter": (*PAPERS["letter"][::-1], 2),
 }
 """Width and height of a sheet, metres, and how many lie side by side."""
 
